@@ -28,7 +28,7 @@ from cloche.values.redaction import trace
 _logger = logging.getLogger(__name__)
 
 
-class ByTwin:
+class TwinPredictor:
     """Answers requests by the accelerated twin.
 
     Attributes:
@@ -42,7 +42,7 @@ class ByTwin:
         self.seconds = 0.0
         self.rows = 0
 
-    def agrees(self, model: "ByModel", table: Table) -> bool:
+    def agrees(self, model: "ModelPredictor", table: Table) -> bool:
         """Whether the twin answers `table` as the model does, or leaves it to the model.
 
         Raises:
@@ -85,7 +85,7 @@ class ByTwin:
         for request in requests:
             end = start + request.table.length
             known = all_sure or all(sure[start:end])
-            answer = _written(request, predicted, start, end) if known else None
+            answer = _write_answer(request, predicted, start, end) if known else None
             if answer is not None:
                 self.rows += end - start
             answers.append(answer)
@@ -93,7 +93,7 @@ class ByTwin:
         return answers
 
 
-class ByModel:
+class ModelPredictor:
     """Answers requests by the model, with the data frame that MLflow's enforcement would create."""
 
     def __init__(self, model: InstrumentedModel, decoder: ColumnDecoder) -> None:
@@ -122,12 +122,14 @@ class ByModel:
             return [None] * len(requests)
         ends = list(itertools.accumulate(counts))
         return [
-            _written(request, predicted, end - count, end)
+            _write_answer(request, predicted, end - count, end)
             for request, count, end in zip(requests, counts, ends, strict=True)
         ]
 
 
-def _written(request: ParsedRequest, predicted: Predicted, start: int, end: int) -> Answer | None:
+def _write_answer(
+    request: ParsedRequest, predicted: Predicted, start: int, end: int
+) -> Answer | None:
     """Write the answer; None if a requested output does not exist, which is reported later."""
     try:
         return request.write(predicted, start, end)

@@ -30,9 +30,10 @@ class InstrumentedModel:
         seconds: The seconds spent in predictions since this was last set to 0.
         rows: The number of rows of the last prediction.
         reached: Whether the last request was parsed and reached the model.
-        refused: The error that kept the last request from the model, if any; MLflow hides it.
-        failed: The exception of the model's own code on the last request, if any.
-        failed_on: The input with which the model's own code failed.
+        enforcement_error: The error by which the last request did not reach the model, if any;
+            MLflow hides it.
+        model_error: The exception of the model's own code on the last request, if any.
+        failed_input: The input with which the model's own code failed.
         raw: The return value of the model on the last request.
     """
 
@@ -50,9 +51,9 @@ class InstrumentedModel:
         """Forget the last request."""
         self.rows = 0
         self.reached = False
-        self.refused: RequestRefused | None = None
-        self.failed: Exception | None = None
-        self.failed_on: Any = None
+        self.enforcement_error: RequestRefused | None = None
+        self.model_error: Exception | None = None
+        self.failed_input: Any = None
         self.raw: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[Any]:
@@ -70,9 +71,9 @@ class InstrumentedModel:
         self.rows = _count(data)
         try:
             refuse_gaps(data, self._lossy)
-            data = self._types.of_table(data)
+            data = self._types.convert_table(data)
         except RequestRefused as error:
-            self.refused = error
+            self.enforcement_error = error
             raise
         started = time.perf_counter()
         try:
@@ -80,7 +81,7 @@ class InstrumentedModel:
                 self.raw = self._model.predict(data, params=params)
         except Exception as error:
             if raised_by_model(error):
-                self.failed, self.failed_on = error, data
+                self.model_error, self.failed_input = error, data
             raise
         finally:
             self.seconds += time.perf_counter() - started

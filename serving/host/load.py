@@ -83,11 +83,11 @@ def prepare_scorer(
     decoder = compile_decoder(model.metadata)
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     scorer = HostScorer(model, decoder, accelerated, name=name, version=version)
-    asked = _serving_example(path)
-    if asked is None and example is not None:
-        asked = example()
-    if asked is not None:
-        _warm_up(scorer, asked)
+    request_body = _serving_example(path)
+    if request_body is None and example is not None:
+        request_body = example()
+    if request_body is not None:
+        _warm_up(scorer, request_body)
     return LoadedVersion(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
 
 
@@ -137,14 +137,14 @@ def _score_example(
     item = Item(JSON, example.encode())
     for size in sizes:
         for answer in scorer.score([item] * size).answers:
-            said = _parsed(answer.body)
+            document = _parse_answer(answer.body)
             if answer.status != 200:
-                raised = scorer.failed if isinstance(scorer, HostScorer) else ""
+                raised = scorer.failure if isinstance(scorer, HostScorer) else ""
                 why = f" It raised {raised}" if raised else ""
-                raise LoadRefused(f"{_UNSCORED}: {said.get('message', '')}{why}")
+                raise LoadRefused(f"{_UNSCORED}: {document.get('message', '')}{why}")
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parse_answer(body: bytes) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = _parse(body.decode())
     except ValueError:

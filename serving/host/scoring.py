@@ -22,7 +22,7 @@ from cloche.serving.host.answers.error_answers import (
     UnsupportedMediaType,
 )
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.batch_predictors import ByModel, ByTwin
+from cloche.serving.host.batch_predictors import ModelPredictor, TwinPredictor
 from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
@@ -46,14 +46,18 @@ class HostScorer:
     ) -> None:  # fmt: skip
         """Create the codecs and predictors; some protocols repeat name and version in answers."""
         self.model = model
-        self._model = InstrumentedModel(model)
+        self._instrumented = InstrumentedModel(model)
         self._codecs = codecs(model.metadata, decoder, name=name, version=version)
         self._joins = decoder is not None
-        self._unwritten: Exception | None = None
-        self._by_model = ByModel(self._model, decoder) if decoder is not None else None
-        self._by_twin = ByTwin(twin, decoder) if decoder is not None and twin is not None else None
+        self._encoding_error: Exception | None = None
+        self._model_predictor = (
+            ModelPredictor(self._instrumented, decoder) if decoder is not None else None
+        )
+        self._twin_predictor = (
+            TwinPredictor(twin, decoder) if decoder is not None and twin is not None else None
+        )
         self._example: Item | None = None
-        self._also_alone = False
+        self._checks_alone = False
 
     @property
     def can_join(self) -> bool:
@@ -63,18 +67,20 @@ class HostScorer:
     @property
     def accelerated(self) -> bool:
         """Whether the twin answers requests that the column decoder reads."""
-        return self._by_twin is not None
+        return self._twin_predictor is not None
 
     @property
-    def failed(self) -> str:
+    def failure(self) -> str:
         """A description of the failure of the last request scored alone; empty for none.
 
         The failure is the model's exception, or the reason why its answer cannot be written.
         """
-        if self._model.failed is not None:
-            return describe_error(self._model.failed, self._model.failed_on)
+        if self._instrumented.model_error is not None:
+            return describe_error(self._instrumented.model_error, self._instrumented.failed_input)
         return (
-            describe_error(self._unwritten, self._model.raw) if self._unwritten is not None else ""
+            describe_error(self._encoding_error, self._instrumented.raw)
+            if self._encoding_error is not None
+            else ""
         )
 
     def drop_inexact_predictors(self, item: Item) -> None:
@@ -85,17 +91,19 @@ class HostScorer:
         was proven on another machine must also agree with the model on this machine.
         """
         request = self._read(item)
-        if request is None or self._by_model is None:
+        if request is None or self._model_predictor is None:
             return
         table = request.table
-        if not self._is_rowwise(self._by_model, table):
-            self._joins, self._by_model, self._by_twin = False, None, None
-        elif self._by_twin is not None and not self._agrees(self._by_twin, self._by_model, table):
-            self._by_twin = None
+        if not self._is_rowwise(self._model_predictor, table):
+            self._joins, self._model_predictor, self._twin_predictor = False, None, None
+        elif self._twin_predictor is not None and not self._agrees(
+            self._twin_predictor, self._model_predictor, table
+        ):
+            self._twin_predictor = None
 
-    def _is_rowwise(self, by_model: ByModel, table: Table) -> bool:
+    def _is_rowwise(self, model: ModelPredictor, table: Table) -> bool:
         try:
-            if row_independence.is_rowwise(by_model.answer_or_raise, table):
+            if row_independence.is_rowwise(model.answer_or_raise, table):
                 return True
         except Exception as error:  # noqa: BLE001  # a model may raise anything
             _logger.warning(
@@ -106,9 +114,9 @@ class HostScorer:
             _logger.warning("This model looks across rows: its requests are not joined.")
         return False
 
-    def _agrees(self, by_twin: ByTwin, by_model: ByModel, table: Table) -> bool:
+    def _agrees(self, twin: TwinPredictor, model: ModelPredictor, table: Table) -> bool:
         try:
-            if by_twin.agrees(by_model, table):
+            if twin.agrees(model, table):
                 return True
         except Exception as error:  # noqa: BLE001  # onnxruntime may raise anything
             _logger.warning(
@@ -122,7 +130,7 @@ class HostScorer:
     def store_example(self, example: Item) -> None:
         """Store the version's input example, which it has answered, for later checks."""
         self._example = example
-        self._also_alone = self._joins and self._alone(example).status == _OK
+        self._checks_alone = self._joins and self._score_alone(example).status == _OK
 
     def check(self) -> Result:
         """Score the input example again by each path of requests; no answers without an example.
@@ -132,16 +140,16 @@ class HostScorer:
         if self._example is None:
             return Result(0.0, 0.0, 0, [])
         checked = self.score([self._example])
-        if self._also_alone:
-            checked.answers.append(self._alone(self._example))
+        if self._checks_alone:
+            checked.answers.append(self._score_alone(self._example))
         return checked
 
     def score(self, items: Sequence[Item]) -> Result:
         """Answer each item, in order. No content of an item makes this raise an exception."""
         started = time.perf_counter()
-        self._model.seconds = 0.0
-        if self._by_twin is not None:
-            self._by_twin.seconds, self._by_twin.rows = 0.0, 0
+        self._instrumented.seconds = 0.0
+        if self._twin_predictor is not None:
+            self._twin_predictor.seconds, self._twin_predictor.rows = 0.0, 0
         answers: list[Answer | None] = [None] * len(items)
         groups: dict[Hashable, list[tuple[int, ParsedRequest]]] = {}
         for position, item in enumerate(items):
@@ -150,15 +158,16 @@ class HostScorer:
                 groups.setdefault(request.table.key, []).append((position, request))
         for group in groups.values():
             positions, requests = zip(*group, strict=True)
-            for position, answer in zip(positions, self._together(requests), strict=True):
+            for position, answer in zip(positions, self._score_joined(requests), strict=True):
                 answers[position] = answer
-        whole = [
-            self._alone(item) if answer is None else answer
+        complete = [
+            self._score_alone(item) if answer is None else answer
             for item, answer in zip(items, answers, strict=True)
         ]
-        in_twin, rows = (t.seconds, t.rows) if (t := self._by_twin) else (0.0, 0)
+        twin = self._twin_predictor
+        twin_seconds, twin_rows = (twin.seconds, twin.rows) if twin is not None else (0.0, 0)
         seconds = time.perf_counter() - started
-        return Result(seconds, self._model.seconds + in_twin, rows, whole)
+        return Result(seconds, self._instrumented.seconds + twin_seconds, twin_rows, complete)
 
     def _read(self, item: Item) -> ParsedRequest | None:
         if not self._joins:
@@ -168,75 +177,79 @@ class HostScorer:
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
-    def _together(self, requests: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
+    def _score_joined(self, requests: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
         """Answer joined requests; None for those that must be scored alone."""
         answers: list[Answer | None] = [None] * len(requests)
-        for predictor in (self._by_twin, self._by_model):
-            left = [position for position, answer in enumerate(answers) if answer is None]
-            if predictor is not None and left:
-                given = predictor.answer([requests[position] for position in left])
-                for position, answer in zip(left, given, strict=True):
+        for predictor in (self._twin_predictor, self._model_predictor):
+            unanswered = [position for position, answer in enumerate(answers) if answer is None]
+            if predictor is not None and unanswered:
+                predicted = predictor.answer([requests[position] for position in unanswered])
+                for position, answer in zip(unanswered, predicted, strict=True):
                     answers[position] = answer
         return answers
 
-    def _alone(self, item: Item) -> Answer:
+    def _score_alone(self, item: Item) -> Answer:
         """Score one request alone, and return its answer."""
-        self._model.reset()
-        self._unwritten = None
+        self._instrumented.reset()
+        self._encoding_error = None
         codec = self._codecs[item.protocol]
         try:
-            return codec.score_alone(item, self._model)
+            return codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
-            return codec.refused(error)
+            return codec.error_answer(error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
-            return codec.refused(self._refusal(codec, item, error))
+            return codec.error_answer(self._client_error(codec, item, error))
 
-    def _refusal(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
+    def _client_error(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """Convert an error to one for the client: the request's mistake, or the model's failure."""
-        if self._model.refused is not None:
-            return self._model.refused
-        if self._model.failed is not None:
-            seen = trace(self._model.failed, self._model.failed_on)
-            _logger.warning("The model failed%s.\n%s", _on(item), seen)
-            return _failure(self._model.failed)
+        if self._instrumented.enforcement_error is not None:
+            return self._instrumented.enforcement_error
+        if self._instrumented.model_error is not None:
+            stack = trace(self._instrumented.model_error, self._instrumented.failed_input)
+            _logger.warning("The model failed%s.\n%s", _request_note(item), stack)
+            return _hide_failure(self._instrumented.model_error)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
-            if status < 500 or self._model.reached:
-                return _mistake(codec, item, status=status, code=error.error_code)
-        if not self._model.reached:
-            return _mistake(codec, item)
-        self._unwritten = error
-        _logger.error("The model's answer cannot be written%s.\n%s", _on(item), trace(error))
+            if status < 500 or self._instrumented.reached:
+                return _explain_mistake(codec, item, status=status, code=error.error_code)
+        if not self._instrumented.reached:
+            return _explain_mistake(codec, item)
+        self._encoding_error = error
+        _logger.error(
+            "The model's answer cannot be written%s.\n%s", _request_note(item), trace(error)
+        )
         return RequestRefused(
             "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
         )
 
 
-def _mistake(
+def _explain_mistake(
     codec: Codec, item: Item, *, status: int = 400, code: str = BAD_REQUEST
 ) -> RequestRefused:
     """Explain what is wrong with a request that MLflow refused."""
     try:
-        found = codec.explain(item)
+        mistake = codec.explain(item)
     except RequestRefused as refused:
-        found = Mistake(str(refused), tuple(refused.columns), refused.row, refused.expected)
+        mistake = Mistake(str(refused), tuple(refused.columns), refused.row, refused.expected)
     except Exception as error:  # noqa: BLE001  # a body may hold anything, and must be answered
         _logger.warning(
-            "Why a request was refused could not be found out%s.\n%s", _on(item), trace(error)
+            "Why a request was refused could not be found out%s.\n%s",
+            _request_note(item),
+            trace(error),
         )
-        found = Mistake(GENERAL)
+        mistake = Mistake(GENERAL)
     return RequestRefused(
-        found.message, status=status, code=code, columns=found.columns, row=found.row,
-        expected=found.expected,
+        mistake.message, status=status, code=code, columns=mistake.columns, row=mistake.row,
+        expected=mistake.expected,
     )  # fmt: skip
 
 
-def _on(item: Item) -> str:
+def _request_note(item: Item) -> str:
     """Format the request's id for a log line; empty for the input example, which has no id."""
     return f", on request {item.id}" if item.id else ""
 
 
-def _failure(error: Exception) -> RequestRefused:
+def _hide_failure(error: Exception) -> RequestRefused:
     """Convert a model's own error to one for the client, with its status but not its message."""
     if isinstance(error, MlflowException):
         return RequestRefused(

@@ -55,7 +55,7 @@ def wrong_cell(
     return Mistake(f"{word} {shown}{at}: {problem}.", (name,), row, plain_name(kind))
 
 
-def expected(kind: Any, found: str) -> str:
+def describe_mismatch(kind: Any, found: str) -> str:
     """Describe the signature's type and the kind of value that was found instead."""
     return f"expected {type_name(kind)}, found {found}"
 
@@ -65,7 +65,7 @@ def type_name(kind: Any) -> str:
     return repr(kind).replace("DataType.", "") if not hasattr(kind, "itemsize") else str(kind)
 
 
-def described(value: Any, kind: Any = None) -> str:
+def describe_kind(value: Any, kind: Any = None) -> str:
     """Describe the kind of a value, without the value."""
     if value is None or value is pd.NA or value is pd.NaT:
         return "null"
@@ -85,13 +85,13 @@ def plain_name(kind: Any) -> str:
     return kind.name if isinstance(kind, DataType) else ""
 
 
-def listed(names: Sequence[Any]) -> str:
+def quote_names(names: Sequence[Any]) -> str:
     """Format names in quotes, of many names only the first ones."""
     shown = ", ".join(repr(str(name)) for name in names[:_NAMES])
     more = len(names) - _NAMES
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def columns_of(names: Sequence[Any]) -> str:
+def quote_columns(names: Sequence[Any]) -> str:
     """Format the word `column` or `columns` and the names."""
-    return f"column{'' if len(names) == 1 else 's'} {listed(names)}"
+    return f"column{'' if len(names) == 1 else 's'} {quote_names(names)}"

@@ -26,11 +26,11 @@ def codecs(
     guard = MissingValueGuard(schema, by_type_hints=hinted)
     diagnosis = Diagnosis(metadata)
 
-    def inference(form: ModuleType) -> OpenInferenceCodec:
-        write = partial(form.write, name, version)
+    def inference(transport: ModuleType) -> OpenInferenceCodec:
+        write = partial(transport.write, name, version)
         return OpenInferenceCodec(
-            metadata, decoder, diagnosis, split=form.split, parse=form.parse, write=write,
-            refused=form.refused,
+            metadata, decoder, diagnosis, split=transport.split, parse=transport.parse, write=write,
+            error_answer=transport.error_answer,
         )  # fmt: skip
 
     return {

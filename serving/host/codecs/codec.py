@@ -27,5 +27,5 @@ class Codec(Protocol):
     def explain(self, item: Item) -> Mistake:
         """Explain why MLflow's parsing or enforcement refused the request in `item`."""
 
-    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+    def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Return the answer to a request that was refused with `error`."""

@@ -78,9 +78,9 @@ class MlflowCodec:
 
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""
-        return self._diagnosis.of_item(item)
+        return self._diagnosis.item_mistake(item)
 
-    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+    def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error as MLflow does: plain text for an unsupported content type, else JSON."""
         if isinstance(error, UnsupportedMediaType):
             return Answer(415, TEXT_BODY, 0, str(error).encode())

@@ -14,7 +14,7 @@ from mlflow.pyfunc.scoring_server import invocations
 from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.answers.mistake import Mistake, described
+from cloche.serving.host.answers.mistake import Mistake, describe_kind
 from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.tf_serving_layouts import LayoutConverter
 from cloche.serving.host.diagnosis.diagnosis import Diagnosis
@@ -71,9 +71,9 @@ class TfServingCodec:
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""
         payload, _ = self._payload(item)
-        return self._diagnosis.of_payload(payload)
+        return self._diagnosis.payload_mistake(payload)
 
-    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+    def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TensorFlow Serving's format."""
         return json_error(error.status, {"error": str(error)})
 
@@ -90,7 +90,7 @@ class TfServingCodec:
         if not isinstance(payload, dict):
             raise RequestRefused(
                 "The body must be an object with exactly one of instances, inputs; it is "
-                f"{described(payload)}."
+                f"{describe_kind(payload)}."
             )
         layouts = [name for name in _LAYOUTS if name in payload]
         if len(layouts) != 1:
@@ -105,22 +105,22 @@ class TfServingCodec:
         layout = layouts[0]
         content = payload[layout]
         if b'"b64"' in item.body:
-            content = self._decoded(content, "", _DEEP)
-        read = self._layout.of_mlflow(layout, content)
+            content = self._decode_base64(content, "", _DEEP)
+        read = self._layout.to_mlflow_layout(layout, content)
         params = payload.get("parameters", payload.get("params"))
         write = _write_rows if layout == "instances" else _write_columns
         return (read if params is None else read | {"params": params}), write
 
-    def _decoded(self, value: Any, name: str, depth: int) -> Any:
+    def _decode_base64(self, value: Any, name: str, depth: int) -> Any:
         """Replace each `{"b64": …}` in `value` by its text, or for binary columns by its base64."""
         if not depth:
             raise RequestRefused("The body is nested too deeply.")
         if isinstance(value, list):
-            return [self._decoded(one, name, depth - 1) for one in value]
+            return [self._decode_base64(one, name, depth - 1) for one in value]
         if not isinstance(value, dict):
             return value
         if value.keys() != {"b64"}:
-            return {key: self._decoded(one, key, depth - 1) for key, one in value.items()}
+            return {key: self._decode_base64(one, key, depth - 1) for key, one in value.items()}
         text = value["b64"]
         try:
             plain = base64.b64decode(text, validate=True)

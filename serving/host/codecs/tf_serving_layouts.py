@@ -9,7 +9,7 @@ from typing import Any
 from mlflow.types import DataType, Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.answers.mistake import columns_of, described, listed
+from cloche.serving.host.answers.mistake import describe_kind, quote_columns, quote_names
 from cloche.serving.host.diagnosis.layouts import Content, lengths_mistake
 from cloche.serving.host.parsing.unnamed_columns import BARE_INPUT, names, side_by_side
 
@@ -47,7 +47,7 @@ class LayoutConverter:
         """The name of the only input, which a request may omit; empty if there are several."""
         return self._names[0] if len(self._names) == 1 else ""
 
-    def of_mlflow(self, layout: str, content: Any) -> dict[str, Any]:
+    def to_mlflow_layout(self, layout: str, content: Any) -> dict[str, Any]:
         """Convert content to a layout of MLflow's.
 
         Raises:
@@ -58,7 +58,7 @@ class LayoutConverter:
         if self._hinted:
             return {"inputs": content}
         if not self._as_rows:
-            return {layout: self._renamed(layout, content)}
+            return {layout: self._name_only_input(layout, content)}
         records = self._records(content)
         if self._named:
             return {"dataframe_records": records}
@@ -74,8 +74,8 @@ class LayoutConverter:
             return [dict(zip(content, row, strict=True)) for row in rows]
         if not isinstance(content, list):
             raise RequestRefused(
-                f"Expected a list of rows, each with {columns_of(self._names)}; found "
-                f"{described(content)}.", columns=self._names,
+                f"Expected a list of rows, each with {quote_columns(self._names)}; found "
+                f"{describe_kind(content)}.", columns=self._names,
             )  # fmt: skip
         return [self._record(at, row) for at, row in enumerate(content)]
 
@@ -86,17 +86,17 @@ class LayoutConverter:
             return {self.only: row}
         if isinstance(row, list) and len(row) == len(self._names):
             return dict(zip(self._names, row, strict=True))
-        found = described(row)
+        found = describe_kind(row)
         if isinstance(row, dict):
-            found = f"an object with {listed(list(row))}" if row else "an empty object"
+            found = f"an object with {quote_names(list(row))}" if row else "an empty object"
         elif isinstance(row, list):
             found = f"a list of {len(row)}"
         raise RequestRefused(
-            f"Row {at}: expected {columns_of(self._names)}, found {found}.",
+            f"Row {at}: expected {quote_columns(self._names)}, found {found}.",
             columns=self._names, row=at,
         )  # fmt: skip
 
-    def _renamed(self, layout: str, content: Any) -> Any:
+    def _name_only_input(self, layout: str, content: Any) -> Any:
         """Add the name of the only input, which the protocol allows to omit."""
         if not self._named or not self.only or not isinstance(content, list) or not content:
             return content

@@ -47,7 +47,7 @@ class TorchServeCodec(MlflowCodec):
         """Explain what is wrong with the request."""
         return super().explain(_typed(item))
 
-    def refused(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
+    def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TorchServe's format."""
         kind = _TYPES.get(error.status, "InternalServerException")
         document = {"code": error.status, "type": kind, "message": str(error)}

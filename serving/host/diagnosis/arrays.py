@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from cloche.serving.host.answers.mistake import Mistake, described, type_name
+from cloche.serving.host.answers.mistake import Mistake, describe_kind, type_name
 from cloche.serving.host.diagnosis.enforcement import first_refused
-from cloche.serving.host.parsing.missing_values import flattened
+from cloche.serving.host.parsing.missing_values import flatten
 
 
 def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | None:
@@ -28,13 +28,13 @@ def tensor_mistake(value: Any, spec: Any, name: str | None = None) -> Mistake | 
     )
     if not fits:
         return Mistake(f"{subject}: expected {wanted}, found shape {shape_name(shape)}.", columns)
-    leaves = list(flattened(value))
+    leaves = list(flatten(value))
     at = first_refused(len(leaves), lambda some: _refuses(leaves[some], spec.type))
     if at is None:
         return None
     row = at // math.prod(shape[1:]) if shape else None
     where = "" if row is None else f", row {row}"
-    found = described(leaves[at])
+    found = describe_kind(leaves[at])
     return Mistake(f"{subject}{where}: expected {wanted}, found {found}.", columns, row)
 
 

@@ -5,14 +5,14 @@ In a column of a plain type the cell as a whole is the mistake.
 
 from typing import Any
 
-from cloche.serving.host.answers.mistake import described, expected
+from cloche.serving.host.answers.mistake import describe_kind, describe_mismatch
 from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_element
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 
 def locate_mistake(cell: Any, kind: Any, *, required: bool = True) -> tuple[str, str]:
     """Find the position in a refused cell, empty for the whole cell, and describe the mistake."""
-    whole = "", expected(kind, described(cell, kind))
+    whole = "", describe_mismatch(kind, describe_kind(cell, kind))
     if isinstance(kind, Array) and isinstance(cell, list):
         at = first_refused(len(cell), lambda some: refuses_element(cell[some], kind))
         return whole if at is None else _below(f"[{at}]", cell[at], kind.dtype, required=required)

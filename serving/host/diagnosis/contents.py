@@ -6,8 +6,8 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.mistake import (
     Mistake,
-    columns_of,
-    described,
+    describe_kind,
+    quote_columns,
     type_name,
     wrong_cell,
 )
@@ -37,7 +37,9 @@ def hinted_mistake(value: Any, schema: Schema, whose: str = "inputs, row") -> Mi
     """Find the first mistake in the list for a function with type hints."""
     kind = schema.inputs[0].type
     if not isinstance(value, list):
-        return Mistake(f"inputs: expected a list of {type_name(kind)}, found {described(value)}.")
+        return Mistake(
+            f"inputs: expected a list of {type_name(kind)}, found {describe_kind(value)}."
+        )
     row = first_refused(len(value), lambda some: refuses_element(value[some], Array(kind)))
     if row is None:
         return None
@@ -101,12 +103,12 @@ def _nameless(content: Content, known: list[str]) -> Mistake:
     if content.layout == "dataframe_split":
         return Mistake(
             f'dataframe_split lacks "columns": add the names of the cells, in their order. The '
-            f"model takes {columns_of(known)}.", tuple(known),
+            f"model takes {quote_columns(known)}.", tuple(known),
         )  # fmt: skip
     if not content.length():
         return Mistake(f"{content.layout} holds no rows.")
     return Mistake(
-        f"The rows of {content.layout} have no names, and the model takes {columns_of(known)}. "
+        f"The rows of {content.layout} have no names, and the model takes {quote_columns(known)}. "
         "Send each row as an object by name.", tuple(known),  # which every protocol takes
     )  # fmt: skip
 
@@ -128,7 +130,7 @@ def unnamed_mistake(content: Content, schema: Schema) -> Mistake | None:
             place, problem = cells.locate_mistake(cell, spec.type, required=spec.required)
             return wrong_cell(str(at), row, problem, place=place, kind=spec.type)
     kinds = ", ".join(map(type_name, schema.input_types()))
-    problem = f"expected {kinds}, found {', '.join(map(described, found))}"
+    problem = f"expected {kinds}, found {', '.join(map(describe_kind, found))}"
     return Mistake(f"Row {row} of {content.layout}: {problem}.", row=row)
 
 
@@ -155,7 +157,7 @@ def _width_mistake(content: Content, width: int) -> Mistake | None:
 def _rows_of(content: Content) -> str:
     if isinstance(content.value, list) and content.value:
         return "a list of objects"
-    return described(content.value)
+    return describe_kind(content.value)
 
 
 def tensors_mistake(content: Content, schema: Schema) -> Mistake | None:

@@ -6,7 +6,12 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from cloche.serving.host.answers.mistake import Mistake, described, expected, listed
+from cloche.serving.host.answers.mistake import (
+    Mistake,
+    describe_kind,
+    describe_mismatch,
+    quote_names,
+)
 from cloche.serving.host.diagnosis import cells, tables
 from cloche.serving.host.diagnosis.contents import (
     hinted_mistake,
@@ -39,18 +44,18 @@ class Diagnosis:
         self._params = list(known.params) if known is not None else []
         self._hinted = has_type_hints(metadata)
 
-    def of_item(self, item: Item) -> Mistake:
+    def item_mistake(self, item: Item) -> Mistake:
         """Find the mistake in a request of MLflow's scoring protocol."""
         media_type = check(item.content_type)
         if media_type in (CSV, PARQUET):
-            look = tables.of_csv if media_type == CSV else tables.of_parquet
+            look = tables.csv_mistake if media_type == CSV else tables.parquet_mistake
             return look(item.body, self._schema, hinted=self._hinted) or self._general()
         try:
-            return self.of_payload(json.loads(item.body))
+            return self.payload_mistake(json.loads(item.body))
         except (ValueError, RecursionError):
             return explain_invalid_json(item.body)
 
-    def of_payload(self, payload: Any, *, word: str = "Column") -> Mistake:
+    def payload_mistake(self, payload: Any, *, word: str = "Column") -> Mistake:
         """Find the mistake in a body of MLflow's layouts; `word` is the protocol's for a column."""
         if isinstance(payload, dict) and self._is_unwrapped(payload):
             return self._unwrapped_mistake(payload) or self._general()
@@ -59,21 +64,21 @@ class Diagnosis:
             return content
         params = payload.get("params")
         if not isinstance(params, (dict, type(None))):
-            return Mistake(f"params must be an object; it is {described(params)}.")
+            return Mistake(f"params must be an object; it is {describe_kind(params)}.")
         return (
             self._content_mistake(content, word)
-            or self.of_params(params or {})
+            or self.params_mistake(params or {})
             or _scalar_mistake(content)
             or self._general()
         )
 
-    def of_params(self, params: dict[str, Any]) -> Mistake | None:
+    def params_mistake(self, params: dict[str, Any]) -> Mistake | None:
         """Find the first parameter that MLflow refuses."""
         for spec in self._params:
             if spec.name in params and refuses_param(params[spec.name], spec):
-                found = described(params[spec.name], spec.dtype)
+                found = describe_kind(params[spec.name], spec.dtype)
                 kind = (
-                    expected(spec.dtype, found)
+                    describe_mismatch(spec.dtype, found)
                     if spec.shape is None
                     else (f"expected a list of {spec.dtype!r}, found {found}")
                 )
@@ -99,7 +104,7 @@ class Diagnosis:
             return None
         lacking = [name for name in schema.required_input_names() if name not in payload]
         if lacking:
-            return Mistake(f"The request lacks {listed(lacking)}.", tuple(map(str, lacking)))
+            return Mistake(f"The request lacks {quote_names(lacking)}.", tuple(map(str, lacking)))
         for spec in schema.inputs:
             if spec.name not in payload:
                 continue
@@ -108,7 +113,7 @@ class Diagnosis:
                 place, problem = cells.locate_mistake(value, spec.type, required=spec.required)
                 at = f", at {place}" if place else ""
                 return Mistake(f"{str(spec.name)!r}{at}: {problem}.", (str(spec.name),))
-        return self.of_params(payload)
+        return self.params_mistake(payload)
 
     def _content_mistake(self, content: Content, word: str) -> Mistake | None:
         schema = self._schema
@@ -126,4 +131,6 @@ class Diagnosis:
 def _scalar_mistake(content: Content) -> Mistake | None:
     if isinstance(content.value, (dict, list)):
         return None
-    return Mistake(f"{content.layout} must be a list of rows; it is {described(content.value)}.")
+    return Mistake(
+        f"{content.layout} must be a list of rows; it is {describe_kind(content.value)}."
+    )

@@ -79,7 +79,7 @@ def first_refused(count: int, refuses: Callable[[slice], bool]) -> int | None:
 
 def _enforce(data: Any, schema: Schema) -> None:
     refuse_gaps(data, lossy_arrays(schema))
-    data = JsonTypes(schema).of_table(data)
+    data = JsonTypes(schema).convert_table(data)
     if isinstance(data, pd.DataFrame):
         data = data.copy()
     _enforce_schema(data, schema)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from cloche.serving.host.answers.mistake import Mistake, described, listed
+from cloche.serving.host.answers.mistake import Mistake, describe_kind, quote_names
 
 LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UNWRAPPED = ("messages", "prompt", "input")  # keys of bodies that are model inputs as a whole
@@ -90,7 +90,7 @@ def read_content(payload: Any, allowed: Sequence[str] = LAYOUTS) -> Content | Mi
     one_of = ", ".join(allowed)
     if not isinstance(payload, dict):
         return Mistake(
-            f"The body must be an object with one of {one_of}; it is {described(payload)}."
+            f"The body must be an object with one of {one_of}; it is {describe_kind(payload)}."
         )
     layouts = [name for name in LAYOUTS if name in payload]
     if len(layouts) != 1 or layouts[0] not in allowed:
@@ -104,7 +104,7 @@ def keys_of(payload: dict[str, Any]) -> str:
     known = [name for name in LAYOUTS if name in payload]
     if known:
         return " and ".join(known)
-    return f"none of them, but {listed(list(payload))}" if payload else "nothing"
+    return f"none of them, but {quote_names(list(payload))}" if payload else "nothing"
 
 
 def _form_mistake(content: Content) -> Mistake | None:
@@ -115,11 +115,11 @@ def _form_mistake(content: Content) -> Mistake | None:
         if not isinstance(value, list):
             return Mistake(
                 "dataframe_records must be a list with an object for each row; it is "
-                f"{described(value)}."
+                f"{describe_kind(value)}."
             )
         return _records_mistake(value)
     if value in (None, {}):
-        return Mistake(f"{layout} holds no rows; it is {described(value)}.")
+        return Mistake(f"{layout} holds no rows; it is {describe_kind(value)}.")
     return lengths_mistake(content) if isinstance(value, dict) else None
 
 
@@ -127,16 +127,16 @@ def _split_mistakes(value: Any) -> Iterator[Mistake]:
     """Yield the mistakes in dataframe_split; each check relies on the checks before it."""
     form = 'dataframe_split must be an object such as {"columns": [...], "data": [[...], ...]}; '
     if not isinstance(value, dict):
-        yield Mistake(f"{form}it is {described(value)}.")
+        yield Mistake(f"{form}it is {describe_kind(value)}.")
         return
     if strange := [name for name in value if name not in _SPLIT]:
-        yield Mistake(f"{form}it also holds {listed(strange)}.")
+        yield Mistake(f"{form}it also holds {quote_names(strange)}.")
     if "data" not in value:
         yield Mistake(f"{form}it lacks data.")
     elif not isinstance(value["data"], list):
-        yield Mistake(f"{form}data is {described(value['data'])}.")
+        yield Mistake(f"{form}data is {describe_kind(value['data'])}.")
     if not isinstance(value.get("columns"), (list, type(None))):
-        yield Mistake(f"{form}columns is {described(value['columns'])}.")
+        yield Mistake(f"{form}columns is {describe_kind(value['columns'])}.")
     yield from _row_mistakes(value.get("columns"), value["data"])
     index, rows = value.get("index"), value["data"]
     if index is not None and (not isinstance(index, list) or len(index) != len(rows)):
@@ -150,7 +150,7 @@ def _row_mistakes(names: list[Any] | None, rows: list[Any]) -> Iterator[Mistake]
     for row, cells in enumerate(rows):
         where = f"Row {row} of data in dataframe_split"
         if not isinstance(cells, list):
-            yield Mistake(f"{where} must be a list; it is {described(cells)}.", row=row)
+            yield Mistake(f"{where} must be a list; it is {describe_kind(cells)}.", row=row)
         elif names is not None and len(cells) != len(names):
             problem = f"{where} has {len(cells)} cells, and columns has {len(names)} names."
             yield Mistake(problem, row=row)
@@ -162,7 +162,7 @@ def _records_mistake(value: list[Any]) -> Mistake | None:
         row = objects.index(False)
         return Mistake(
             f"Row {row} of dataframe_records must be an object as the others are; it is "
-            f"{described(value[row])}.", row=row,
+            f"{describe_kind(value[row])}.", row=row,
         )  # fmt: skip
     return None
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mlflow.types import Schema
 
-from cloche.serving.host.answers.mistake import Mistake, columns_of, listed
+from cloche.serving.host.answers.mistake import Mistake, quote_columns, quote_names
 
 
 def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:
@@ -15,9 +15,9 @@ def missing_columns(names: Sequence[str], schema: Schema) -> Mistake | None:
     known = set(map(str, schema.input_names()))
     has = [name for name in names if name in known]
     unknown = [name for name in names if name not in known]
-    message = f"The request lacks {columns_of(lacking)}"
+    message = f"The request lacks {quote_columns(lacking)}"
     # If no name is known, they may be values, as in CSV without a header, and are not shown.
-    message += f"; it has {listed(has)}" if has else "; it has none of the model's columns"
+    message += f"; it has {quote_names(has)}" if has else "; it has none of the model's columns"
     if has and unknown:
-        message += f", and {listed(unknown)}, which the model does not know"
+        message += f", and {quote_names(unknown)}, which the model does not know"
     return Mistake(f"{message}.", tuple(lacking))

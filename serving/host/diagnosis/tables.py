@@ -23,7 +23,7 @@ _LINE_ENDS_LOST = (
 )
 
 
-def of_csv(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
+def csv_mistake(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
     """Find the first mistake in a CSV table for a model with these inputs."""
     try:
         text = body.decode()
@@ -66,7 +66,7 @@ def _as_csv(part: pd.DataFrame, schema: Schema) -> Any:
     return parse_csv_input(io.StringIO(text), known)
 
 
-def of_parquet(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
+def parquet_mistake(body: bytes, schema: Schema | None, *, hinted: bool = False) -> Mistake | None:
     """Find the first mistake in a Parquet table for a model with these inputs."""
     try:
         table = pd.read_parquet(io.BytesIO(body))

@@ -1,11 +1,9 @@
-"""The fast path into a model.
-
-It converts JSON rows to typed columns without MLflow's parsing, if the result is provably the same.
+"""Converts JSON rows to typed columns without MLflow's parsing, if the result is provably the same.
 
 A column decoder is compiled once from a signature. It reads a request only if every cell has a
-Python type for which MLflow's parsing and enforcement are known to give the planned column type.
-It declines all other requests, and MLflow parses them. `tests/protocol/test_plan.py` compares both
-ways with generated requests. Declining is always correct.
+Python type for which MLflow's parsing and enforcement are known to give the signature's column
+type. It declines all other requests, and MLflow parses them. `tests/protocol/test_plan.py` compares
+both ways with generated requests. Declining is always correct.
 """
 
 import json
@@ -33,7 +31,7 @@ _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM f
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
 _MANY_ROWS = 1000  # of a request that is converted by columns, not together with others
-_JUDGEMENTS = 512  # maximum number of cached combinations of cell types
+_CACHED_CHECKS = 512  # maximum number of cached combinations of cell types
 
 
 class Table(NamedTuple):
@@ -75,7 +73,7 @@ class ColumnDecoder:
         self.types = list(types)
         self._name_set = frozenset(names)
         self._rules = [_RULES[kind] for kind in types]
-        self._judge = lru_cache(_JUDGEMENTS)(self._judge_types)
+        self._cached_check = lru_cache(_CACHED_CHECKS)(self._check_types)
 
     def read(self, payload: Any) -> Table | None:
         """Read the table in a parsed JSON payload; None if MLflow must parse it."""
@@ -88,7 +86,7 @@ class ColumnDecoder:
         columns = self._columns_of_many(layout, content)
         if columns is not None:
             kinds = self._kinds_of_columns(columns, tensor_like)
-            typed = self._typed(columns) if kinds else None
+            typed = self._to_arrays(columns) if kinds else None
             return Table(table_key(kinds, params), (), params, typed) if kinds else None
         rows = self._rows(layout, content)
         kinds = None if rows is None else self._kinds(rows, tensor_like)
@@ -114,9 +112,9 @@ class ColumnDecoder:
 
     def columns(self, rows: Sequence[Row]) -> list[Column]:
         """Convert `rows` to columns: arrays of the planned types, strings unchanged."""
-        return self._typed(zip(*rows, strict=True))
+        return self._to_arrays(zip(*rows, strict=True))
 
-    def _typed(self, columns: Iterable[Cells]) -> list[Column]:
+    def _to_arrays(self, columns: Iterable[Cells]) -> list[Column]:
         return [
             cells if kind is DataType.string else np.array(cells, kind.to_numpy())
             for kind, cells in zip(self.types, columns, strict=True)
@@ -131,7 +129,7 @@ class ColumnDecoder:
         """Return one letter for each column's resulting type; None if the request is declined."""
         if len(rows) > 1:
             return self._kinds_of_columns(list(zip(*rows, strict=True)), tensor_like)
-        kinds, checks = self._judge(tuple(map(type, rows[0])), tensor_like)
+        kinds, checks = self._cached_check(tuple(map(type, rows[0])), tensor_like)
         for position, fits in checks:
             if not fits((rows[0][position],)):
                 return None
@@ -139,22 +137,22 @@ class ColumnDecoder:
 
     def _kinds_of_columns(self, columns: Sequence[Cells], tensor_like: bool) -> str | None:
         types = tuple(frozenset(map(type, column)) for column in columns)
-        kinds, checks = self._judge(types, tensor_like)
+        kinds, checks = self._cached_check(types, tensor_like)
         return kinds if all(fits(columns[position]) for position, fits in checks) else None
 
-    def _judge_types(self, types: Sequence[Types], tensor_like: bool) -> "_Judgement":
-        """Judge the columns by the types of their cells alone; the result is cached."""
+    def _check_types(self, types: Sequence[Types], tensor_like: bool) -> "_TypeCheck":
+        """Check the columns by the types of their cells alone; the result is cached."""
         kinds, checks = [], []
         for position, (rule, found) in enumerate(zip(self._rules, types, strict=True)):
             several = found if isinstance(found, frozenset) else frozenset({found})
             kind = rule.kind(several, tensor_like)
             if kind is None:
-                return _Judgement(None, ())
+                return _TypeCheck(None, ())
             kinds.append(kind)
             matters = (tensor_like or rule.always) and not several.isdisjoint(rule.checked)
             if rule.fits is not None and matters:
                 checks.append((position, rule.fits))
-        return _Judgement("".join(kinds), tuple(checks))
+        return _TypeCheck("".join(kinds), tuple(checks))
 
     def _columns_of_many(self, layout: str, content: Any) -> Sequence[Cells] | None:
         """Return the columns of a request of many rows, which is not converted with others.
@@ -265,8 +263,8 @@ def reads_type_hints(metadata: Model) -> bool:
     return has_type_hints(metadata) or check()
 
 
-class _Judgement(NamedTuple):
-    """The letters of the columns, and the checks that the values of cells still need.
+class _TypeCheck(NamedTuple):
+    """The result for some types of cells: the columns' letters, and checks that values still need.
 
     Attributes:
         kinds: One letter for each column's resulting type; None to decline.

@@ -17,7 +17,7 @@ import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema
 
 from cloche.serving.host.answers.error_answers import InvalidCell
-from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.answers.mistake import describe_kind
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 from cloche.values import datetimes
 
@@ -52,16 +52,16 @@ class JsonTypes:
         """Replace such values in the content of a parsed payload, in place.
 
         Raises:
-            Unfit: A cell is no datetime, but MLflow would convert it to one.
+            InvalidCell: A cell is no datetime, but MLflow would convert it to one.
         """
         for at, spec in self._columns:
             _rewrite(spec, list(self._slots(content, spec.name, at)), strict=layout in _ARRAYS)
 
-    def of_table(self, data: Any) -> Any:
+    def convert_table(self, data: Any) -> Any:
         """Convert the datetimes in a table to UTC; data other than tables is returned unchanged.
 
         Raises:
-            Unfit: A string is no datetime.
+            InvalidCell: A string is no datetime.
         """
         if not self.needed or not isinstance(data, pd.DataFrame):
             return data
@@ -81,23 +81,23 @@ class JsonTypes:
         """Yield the slots of a column's cells, as far as the content has the expected form."""
         if isinstance(content, dict):
             split = isinstance(content.get("data"), list) and (name is None or name not in content)
-            yield from (_of_split if split else _of_columns)(content, name, at)
+            yield from (_split_slots if split else _column_slots)(content, name, at)
         elif isinstance(content, list):
             for row, cell in enumerate(content):
                 if isinstance(cell, (dict, list)) and (name is None or isinstance(cell, dict)):
-                    yield from _of_row(cell, name, at)
+                    yield from _row_slots(cell, name, at)
                 elif self._width == 1:
                     yield content, row
 
 
-def _of_row(row: Any, name: Any, at: int) -> Iterator[Slot]:
+def _row_slots(row: Any, name: Any, at: int) -> Iterator[Slot]:
     keys = [*row] if isinstance(row, dict) else range(len(row))
     key = name if name is not None else keys[at] if at < len(keys) else None
     if key in keys:
         yield row, key
 
 
-def _of_columns(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:  # noqa: ARG001
+def _column_slots(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:  # noqa: ARG001
     cells = content.get(name)
     if isinstance(cells, list):
         yield from ((cells, row) for row in range(len(cells)))
@@ -105,7 +105,7 @@ def _of_columns(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]: 
         yield content, name
 
 
-def _of_split(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:
+def _split_slots(content: dict[str, Any], name: Any, at: int) -> Iterator[Slot]:
     names = content.get("columns")
     if isinstance(names, list) and name is not None:
         if name not in names:
@@ -128,7 +128,7 @@ def _rewrite(spec: ColSpec, slots: Sequence[Slot], *, strict: bool) -> None:
     stamps = found.values.to_numpy()
     replaced: Iterator[Any] = iter(np.datetime_as_string(stamps).tolist() if plain else stamps)
     for (holder, place), cell in zip(slots, cells, strict=True):
-        holder[place] = _replaced(cell, spec.type, replaced)
+        holder[place] = _convert_cell(cell, spec.type, replaced)
 
 
 def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
@@ -137,7 +137,7 @@ def _refuse(spec: ColSpec, cells: Sequence[Any]) -> None:
         texts = [text for text in _datetimes(cell, spec.type) if text not in _MISSING]
         found = datetimes.parse_datetimes(pd.Series(texts, dtype=object))
         if found is not None and found.unreadable.any():
-            raise InvalidCell(spec.name, row, spec.type, described(cell))
+            raise InvalidCell(spec.name, row, spec.type, describe_kind(cell))
 
 
 def _nests(kind: Any) -> bool:
@@ -160,13 +160,13 @@ def _datetimes(cell: Any, kind: Any) -> Iterator[str]:
         yield cell
 
 
-def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
+def _convert_cell(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
     """Convert a cell to its type, with the next value of `found` for each datetime."""
     if kind is DataType.datetime:
         return next(found) if isinstance(cell, str) else cell
     if kind in _NOT_OF_JSON:
-        return _narrowed(cell, kind)
-    inner = [_replaced(one, its, found) for one, its in _members(cell, kind)]
+        return _to_32_bits(cell, kind)
+    inner = [_convert_cell(one, its, found) for one, its in _members(cell, kind)]
     if isinstance(kind, Object) and isinstance(cell, dict):
         names = [one.name for one in kind.properties if one.name in cell]
         return cell | dict(zip(names, inner, strict=True))
@@ -179,7 +179,7 @@ def _replaced(cell: Any, kind: Any, found: Iterator[Any]) -> Any:
     return cell
 
 
-def _narrowed(cell: Any, kind: DataType) -> Any:
+def _to_32_bits(cell: Any, kind: DataType) -> Any:
     """Convert a number to 32 bits; a value out of range is left to MLflow, which refuses it."""
     whole = kind is DataType.integer
     if not (type(cell) is int or (type(cell) is float and not whole)):

@@ -15,7 +15,7 @@ import pandas as pd
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from cloche.serving.host.answers.error_answers import InvalidCell
-from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.answers.mistake import describe_kind
 from cloche.serving.host.parsing.json_types import JsonTypes
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object, without_casts
 
@@ -50,7 +50,7 @@ class MissingValueGuard:
         """Convert values of a parsed payload in place, and return the schema to parse it with.
 
         Raises:
-            Unfit: A cell is no value of its column's type.
+            InvalidCell: A cell is no value of its column's type.
         """
         layouts = (_ROWS | _ARRAYS).intersection(payload) if isinstance(payload, dict) else ()
         if not self.needed or len(layouts) != 1:
@@ -81,14 +81,14 @@ class MissingValueGuard:
             if _is_lossy(spec.type)
             # In layouts of rows, columns have the dtype object, in which strings do not change.
             and not (spec.type is DataType.string and layout in _ROWS)
-            and _lacks(self._cells(content, at), spec, as_array=layout in _ARRAYS)
+            and _has_lossy_gaps(self._cells(content, at), spec, as_array=layout in _ARRAYS)
         }
 
     def _cells(self, content: Any, at: int) -> Sequence[Any]:
         """Return the cells of a column, as far as the content has the expected form."""
         name = self._specs[at].name
         if isinstance(content, dict) and "data" in content and name not in content:
-            return _of_split(content, name, at)
+            return _split_cells(content, name, at)
         if isinstance(content, dict):
             cells = content.get(name, ())
             return cells if isinstance(cells, (list, tuple)) else [cells]
@@ -99,7 +99,7 @@ class MissingValueGuard:
             key = next(iter([*rows[0]][at : at + 1]), None) if name is None else name
             return [row.get(key) for row in rows] if any(key in row for row in rows) else ()
         if name is None:  # MLflow casts all columns without names to the type of the first
-            return [*flattened(content)] if at == 0 else ()
+            return [*flatten(content)] if at == 0 else ()
         return content if len(self._specs) == 1 else ()
 
 
@@ -120,15 +120,15 @@ def refuse_gaps(data: Any, columns: Sequence[ColSpec]) -> None:
     """Refuse a table with missing elements in the lists of these columns.
 
     Raises:
-        Unfit: An element is missing.
+        InvalidCell: An element is missing.
     """
     if isinstance(data, pd.DataFrame):
         for spec in columns:
             if spec.name in data.columns:
-                _lacks(data[spec.name], spec, as_array=False)
+                _has_lossy_gaps(data[spec.name], spec, as_array=False)
 
 
-def _of_split(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:
+def _split_cells(content: dict[str, Any], name: Any, at: int) -> Sequence[Any]:
     rows, names = content["data"], content.get("columns")
     if isinstance(names, list) and name is not None:
         if name not in names:
@@ -152,16 +152,16 @@ def _is_lossy(kind: Any) -> bool:
     return kind in _LOSSY
 
 
-def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
+def _has_lossy_gaps(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
     """Whether a column has missing cells that a cast would change.
 
     Raises:
-        Unfit: A cell is no value of the type, or a missing value that the column cannot hold.
+        InvalidCell: A cell is no value of the type, or a missing value that the column cannot hold.
     """
     lacks = False
     for row, cell in enumerate(cells):
         if isinstance(spec, TensorSpec):
-            fits = all(_is_element(leaf, spec.type) for leaf in flattened(cell))
+            fits = all(_is_element(leaf, spec.type) for leaf in flatten(cell))
         elif not isinstance(spec.type, DataType):
             fits = _holds(cell, spec.type)
         elif _is_missing(cell):
@@ -173,7 +173,7 @@ def _lacks(cells: Any, spec: ColSpec | TensorSpec, *, as_array: bool) -> bool:
         else:
             fits = spec.type is not DataType.boolean or _is_truth(cell)
         if not fits:
-            raise InvalidCell(spec.name, row, spec.type, described(cell, spec.type))
+            raise InvalidCell(spec.name, row, spec.type, describe_kind(cell, spec.type))
     return lacks
 
 
@@ -207,10 +207,10 @@ def _is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell))
 
 
-def flattened(cell: Any) -> Iterator[Any]:
+def flatten(cell: Any) -> Iterator[Any]:
     """Yield the elements of nested lists, or a cell that is no list."""
     if isinstance(cell, list):
         for one in cell:
-            yield from flattened(one)
+            yield from flatten(one)
     else:
         yield cell

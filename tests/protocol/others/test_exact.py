@@ -166,7 +166,7 @@ def test_requests_of_all_protocols_share_a_batch(zoo: Path, triton: Triton) -> N
     one, other = ({"a": np.array([a]), "b": np.array([1.0])} for a in (2.0, 3.0))
     seen: list[int] = []
     served = scorer(zoo / "array")
-    predict = served._model.predict_enforced
+    predict = served._instrumented.predict_enforced
 
     def count(frame: Any, params: Any) -> Any:
         seen.append(len(frame))
@@ -178,7 +178,7 @@ def test_requests_of_all_protocols_share_a_batch(zoo: Path, triton: Triton) -> N
         grpc(triton, {"a": np.arange(20.0), "b": np.arange(20.0)}),
         Item("", json.dumps({"instances": rows_of(one)}).encode(), protocol="tf_serving"),
     ]
-    with mock.patch.object(served._model, "predict_enforced", count):
+    with mock.patch.object(served._instrumented, "predict_enforced", count):
         answers = served.score(items).answers
     assert seen == [23]
     assert json.loads(answers[0].body) == {"predictions": [3.0]}

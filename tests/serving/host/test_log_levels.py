@@ -33,8 +33,8 @@ def test_a_failure_names_the_request_only_where_it_has_an_id(
     request_id: str, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     scoring = scorer(columns("double"))
-    scoring._model._model._predict_fn = Broken().predict
+    scoring._instrumented._model._predict_fn = Broken().predict
     body = b'{"dataframe_records": [{"x": 1.5, "id": 1}]}'
-    scoring._alone(Item("application/json", body, request_id))
+    scoring._score_alone(Item("application/json", body, request_id))
     assert caplog.records[-1].getMessage().splitlines()[0] == f"The model {told}"
     assert caplog.records[-1].levelno == logging.WARNING

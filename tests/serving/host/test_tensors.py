@@ -18,7 +18,7 @@ from cloche.serving.host.codecs.open_inference import grpc, rest
 from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.rest import BinaryOutputs
-from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, output
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, make_output
 from cloche.serving.host.predictors.prediction_writer import encode
 
 LARGE = 2**53 + 1  # not a double
@@ -57,7 +57,7 @@ def strictly(text: bytes) -> Any:
 
 
 def by_json(values: Any) -> Told:
-    answer = rest.write("m", "1", asked(JSON), [output("y", values)], 1)
+    answer = rest.write("m", "1", asked(JSON), [make_output("y", values)], 1)
     (tensor,) = strictly(answer.body)["outputs"]
     return Told(tensor["datatype"], tensor["shape"], tensor["data"])
 
@@ -68,7 +68,7 @@ def unpacked(datatype: str, shape: list[int], data: bytes) -> list[Any]:
 
 
 def by_binary(values: Any) -> Told:
-    answer = rest.write("m", "1", asked(BINARY), [output("y", values)], 1)
+    answer = rest.write("m", "1", asked(BINARY), [make_output("y", values)], 1)
     (tensor,) = strictly(answer.body[: answer.json_size])["outputs"]
     data, parameters = answer.body[answer.json_size :], tensor["parameters"]
     assert parameters["binary_data_size"] == len(data)
@@ -78,7 +78,7 @@ def by_binary(values: Any) -> Told:
 
 def of_grpc(values: Mapping[str, Any], *, raw: bool) -> tuple[dict[str, Told], bool]:
     """The outputs of an answer over gRPC, and whether all of it is raw."""
-    outputs = [output(name, cells) for name, cells in values.items()]
+    outputs = [make_output(name, cells) for name, cells in values.items()]
     answer = grpc.write("m", "1", asked(raw), outputs, 1)
     response = message("ModelInferResponse").FromString(answer.body)
     contents = response.raw_output_contents

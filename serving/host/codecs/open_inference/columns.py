@@ -26,7 +26,7 @@ NATIVE = {
 _KINDS = {DataType.boolean: "b", DataType.integer: "i", DataType.long: "i", DataType.string: "s"}
 
 
-def fitting(native: str) -> frozenset[str]:
+def castable_datatypes(native: str) -> frozenset[str]:
     """Return the datatypes whose values are all values of `native`, by numpy's casting rules."""
     return frozenset(
         name
@@ -35,12 +35,12 @@ def fitting(native: str) -> frozenset[str]:
     )
 
 
-class PlannedColumns:
+class TensorDecoder:
     """Reads tensors into the columns of a column decoder, without MLflow."""
 
     def __init__(self, decoder: ColumnDecoder) -> None:
         self._names = decoder.names
-        self._readers = [reader(kind) for kind in decoder.types]
+        self._readers = [column_reader(kind) for kind in decoder.types]
         self._natives = [NATIVE.get(kind, BYTES) for kind in decoder.types]
         self._kinds = "".join(_KINDS.get(kind, "n") for kind in decoder.types)
         self._strings = [at for at, kind in enumerate(decoder.types) if kind is DataType.string]
@@ -74,20 +74,22 @@ class PlannedColumns:
         return Table(key, (), params, columns)
 
 
-def reader(kind: DataType) -> Callable[[Tensor], Any]:
+def column_reader(kind: DataType) -> Callable[[Tensor], Any]:
     """Return the function that reads a column of a type, and refuses tensors that do not fit."""
     if kind is DataType.string:
         return _column_of_strings
     native = NATIVE[kind]
-    fits, target = fitting(native), kind.to_numpy()
+    fits, target = castable_datatypes(native), kind.to_numpy()
 
     def read(tensor: Tensor) -> Any:
         datatype = tensor.datatype
         rows = column_length(tensor, native)
         if datatype not in fits:
-            raise tensor.refusal(column_of(native))
+            raise tensor.mismatch(describe_column(native))
         if rows <= _FEW and datatype == native:
-            return tensor.cells() if isinstance(tensor.data, memoryview) else tensor.checked()
+            return (
+                tensor.cells() if isinstance(tensor.data, memoryview) else tensor.cells_in_range()
+            )
         array = tensor.array()
         if native == "FP64" and datatype in ("INT64", "UINT64"):
             check_exact(tensor, array)
@@ -110,10 +112,10 @@ def check_bytes(tensor: Tensor) -> None:
     """
     column_length(tensor, BYTES)
     if tensor.datatype != BYTES:
-        raise tensor.refusal(column_of(BYTES))
+        raise tensor.mismatch(describe_column(BYTES))
 
 
-def column_of(datatype: str) -> str:
+def describe_column(datatype: str) -> str:
     """Describe a column of a datatype for an error message."""
     return f"{datatype} of shape [n] or [n, 1]"
 
@@ -126,7 +128,7 @@ def column_length(tensor: Tensor, native: str) -> int:
     """
     shape = tensor.shape
     if not shape or not shape[0] or (len(shape) > 1 and shape[1:] != (1,)):
-        raise tensor.refusal(column_of(native) + (", n from 1 on" if 0 in shape else ""))
+        raise tensor.mismatch(describe_column(native) + (", n from 1 on" if 0 in shape else ""))
     return shape[0]
 
 

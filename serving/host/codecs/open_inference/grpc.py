@@ -74,7 +74,7 @@ def parse(item: Item) -> OpenInferenceRequest:
                 )
             tensors[name] = Tensor(name, datatype, shape, memoryview(raw[at]))
         else:
-            tensors[name] = _typed(name, datatype, shape, one.contents)
+            tensors[name] = _read_contents(name, datatype, shape, one.contents)
     if not tensors:
         raise RequestRefused("inputs is empty.")
     wanted = [one.name for one in request.outputs]
@@ -86,34 +86,34 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
+    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
 ) -> Answer:
     """Write the answer of a version of a model, with raw tensors if the request's were raw.
 
     In this protocol either all tensors of a message are raw or none, so all are raw if a tensor has
     a datatype without a typed field.
     """
-    response = _Response(model_name=name, model_version=version, id=asked.id)
+    response = _Response(model_name=name, model_version=version, id=request.id)
     dense = [one.dense() for one in outputs]
-    raw = asked.form or any(one.datatype not in _CONTENTS for one in dense)
+    raw = request.answer_form or any(one.datatype not in _CONTENTS for one in dense)
     for one in dense:
         tensor = response.outputs.add(name=one.name, datatype=one.datatype, shape=one.shape)
         if one.missing:
             tensor.parameters["missing"].string_param = one.missing
         if raw:
-            response.raw_output_contents.append(one.packed())
+            response.raw_output_contents.append(one.to_bytes())
         else:
             cells = one.values if one.datatype == BYTES else one.values.ravel().tolist()
             getattr(tensor.contents, _CONTENTS[one.datatype]).extend(cells)
     return Answer(200, BINARY_BODY, rows, response.SerializeToString())
 
 
-def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
+def error_answer(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error: its message, and the HTTP status, which determines the gRPC code."""
     return Answer(error.status, TEXT_BODY, 0, str(error).encode())
 
 
-def _typed(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
+def _read_contents(name: str, datatype: str, shape: tuple[int, ...], contents: Any) -> Tensor:
     """Read a tensor whose elements are in the typed field of its datatype."""
     field = _CONTENTS.get(datatype)
     if field is None:

@@ -21,10 +21,10 @@ from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.answers.mistake import plain_name
 from cloche.serving.host.codecs.open_inference.columns import (
     NATIVE,
+    castable_datatypes,
     check_bytes,
     check_exact,
-    fitting,
-    reader,
+    column_reader,
     same_length,
 )
 from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor
@@ -79,14 +79,14 @@ def _check_names(tensors: Mapping[str, Tensor], schema: Schema) -> None:
     names = [str(name) for name in schema.input_names()]
     lacking = [str(name) for name in schema.required_input_names() if name not in tensors]
     if lacking:
-        raise RequestRefused(f"The request lacks {_named(lacking)}.")
+        raise RequestRefused(f"The request lacks {_quote_inputs(lacking)}.")
     if strange := [name for name in tensors if name not in names]:
         raise RequestRefused(
-            f"The model does not take {_named(strange)}; it takes {_named(names)}."
+            f"The model does not take {_quote_inputs(strange)}; it takes {_quote_inputs(names)}."
         )
 
 
-def _named(names: Sequence[str]) -> str:
+def _quote_inputs(names: Sequence[str]) -> str:
     return f"input{'' if len(names) == 1 else 's'} {', '.join(map(repr, names))}"
 
 
@@ -98,21 +98,21 @@ def _only(tensors: Mapping[str, Tensor]) -> Tensor:
 
 def _tensor_input(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
     if not schema.has_input_names():
-        return _fitted(_only(tensors), schema.inputs[0])
+        return _cast(_only(tensors), schema.inputs[0])
     specs = schema.input_dict()
-    return {name: _fitted(tensor, specs[name]) for name, tensor in tensors.items()}
+    return {name: _cast(tensor, specs[name]) for name, tensor in tensors.items()}
 
 
-def _fitted(tensor: Tensor, spec: Any) -> Any:
+def _cast(tensor: Tensor, spec: Any) -> Any:
     """Convert a tensor to an array of the specification's type."""
     dtype, shape = spec.type, spec.shape
     native = _datatype(dtype)
     shaped = len(shape) == len(tensor.shape) and all(
         want in (-1, have) for want, have in zip(shape, tensor.shape, strict=True)
     )
-    fits = {BYTES} if native == BYTES else fitting(native)
+    fits = {BYTES} if native == BYTES else castable_datatypes(native)
     if not shaped or tensor.datatype not in fits:
-        raise tensor.refusal(f"{native} of shape {list(shape)}")
+        raise tensor.mismatch(f"{native} of shape {list(shape)}")
     if native == BYTES and dtype.kind != "O" and None in tensor.cells():
         raise RequestRefused(f"Input {tensor.name!r}: an element is missing.")
     if native != BYTES or dtype.kind == "S":
@@ -136,7 +136,7 @@ def _unnamed_columns(tensors: Mapping[str, Tensor], schema: Schema) -> Any:
     if alike or (len(tensors) == 1 and len(kinds) > 1):
         return _side_by_side(_only(tensors), kinds)
     if len(tensors) != len(kinds) or (len(kinds) > 1 and tensors.keys() != set(names)):
-        raise RequestRefused(f"The model takes {_named(names)}, one for each column.")
+        raise RequestRefused(f"The model takes {_quote_inputs(names)}, one for each column.")
     chosen = [tensors[name] for name in names] if len(kinds) > 1 else [_only(tensors)]
     return _frame(chosen, kinds, schema, None)
 
@@ -145,13 +145,13 @@ def _side_by_side(tensor: Tensor, kinds: Sequence[Any]) -> Any:
     width = len(kinds)
     flat = len(tensor.shape) == 1 and width == 1
     if not flat and (len(tensor.shape) != 2 or tensor.shape[1] != width):
-        raise tensor.refusal(f"shape [n, {width}]")
+        raise tensor.mismatch(f"shape [n, {width}]")
     natives = {_native(kind) for kind in kinds}
     native = natives.pop() if len(natives) == 1 else ""
     if not native or native == BYTES:
         return _objects(tensor) if tensor.datatype == BYTES else tensor.array().copy()
-    if tensor.datatype not in fitting(native):
-        raise tensor.refusal(f"{native} of shape [n, {width}]")
+    if tensor.datatype not in castable_datatypes(native):
+        raise tensor.mismatch(f"{native} of shape [n, {width}]")
     array = tensor.array()
     if native == "FP64" and tensor.datatype in ("INT64", "UINT64"):
         check_exact(tensor, array)
@@ -202,15 +202,15 @@ def _json_cells(tensor: Tensor, kind: Any) -> Sequence[Any]:
         found = tensor.texts()
         if kind is DataType.datetime:
             return found
-        return [_parsed(tensor, text, or_text=isinstance(kind, AnyType)) for text in found]
-    column = reader(kind)(tensor)
+        return [_parse_cell(tensor, text, or_text=isinstance(kind, AnyType)) for text in found]
+    column = column_reader(kind)(tensor)
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 
 def _lists(tensor: Tensor, native: str) -> Sequence[Any]:
     """Convert a tensor to cells that are lists of plain values, or lists of lists."""
-    if tensor.datatype not in ({BYTES} if native == BYTES else fitting(native)):
-        raise tensor.refusal(f"{native} of shape [n, …]")
+    if tensor.datatype not in ({BYTES} if native == BYTES else castable_datatypes(native)):
+        raise tensor.mismatch(f"{native} of shape [n, …]")
     cells = _objects(tensor) if native == BYTES else tensor.array()
     found: list[Any] = cells.tolist()
     return found
@@ -238,7 +238,7 @@ def _base64(tensor: Tensor) -> list[str | None]:
     return [base64.b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in cells]
 
 
-def _parsed(tensor: Tensor, text: str | None, *, or_text: bool) -> Any:
+def _parse_cell(tensor: Tensor, text: str | None, *, or_text: bool) -> Any:
     """Parse a cell that is an object, a map or a list, sent as JSON in text.
 
     If the column has any type (`or_text`), text that is no JSON stays text.

@@ -12,11 +12,11 @@ class OpenInferenceRequest(NamedTuple):
     Attributes:
         id: The client's id of the request; empty for none.
         outputs: The names of the requested outputs; empty for all.
-        form: The data that the codec's `write` needs to choose the form of the answer.
+        answer_form: The data that the codec's `write` needs to choose the form of the answer.
     """
 
     id: str
     tensors: Mapping[str, Tensor]
     parameters: Mapping[str, Any]
     outputs: Sequence[str]
-    form: Any
+    answer_form: Any

@@ -28,24 +28,24 @@ class RequestTemplates:
 
     def recall(self, key: Hashable, data: bytes) -> tuple[OpenInferenceRequest, Table] | None:
         """Parse a request by its template; None if there is none."""
-        way = self._known.get(key)
-        row = way.read(data) if way is not None else None
-        if way is None or row is None:
+        template = self._known.get(key)
+        row = template.read(data) if template is not None else None
+        if template is None or row is None:
             return None
-        return way.asked, Table(way.key, [row], way.params)
+        return template.request, Table(template.key, [row], template.params)
 
-    def learn(self, key: Hashable, size: int, asked: OpenInferenceRequest, table: Table) -> None:
+    def learn(self, key: Hashable, size: int, request: OpenInferenceRequest, table: Table) -> None:
         """Store the template of a request with one row and a key of `size` bytes, if possible."""
-        read = self._reader(asked) if table.length == 1 and size <= _LONGEST else None
+        read = self._reader(request) if table.length == 1 and size <= _LONGEST else None
         if read is None:
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[key] = _Template(asked._replace(tensors={}), read, table.key, table.params)
+        self._known[key] = _Template(request._replace(tensors={}), read, table.key, table.params)
 
-    def _reader(self, asked: OpenInferenceRequest) -> "_Read | None":
+    def _reader(self, request: OpenInferenceRequest) -> "_Read | None":
         """Return the function that unpacks one row of such tensors; None if it is not possible."""
-        tensors = asked.tensors.values()
+        tensors = request.tensors.values()
         if any(
             one.datatype != self._natives.get(one.name) or not isinstance(one.data, memoryview)
             for one in tensors
@@ -57,7 +57,7 @@ class RequestTemplates:
                 for one in tensors
             )
         )  # fmt: skip
-        place = {name: at for at, name in enumerate(asked.tensors)}
+        place = {name: at for at, name in enumerate(request.tensors)}
         order = [place[name] for name in self._names]
         texts = [at for at, name in enumerate(self._names) if self._natives[name] == BYTES]
 
@@ -83,7 +83,7 @@ _Read = Callable[[bytes], Row | None]
 class _Template(NamedTuple):
     """A template: a request without tensors, and the function that reads its row."""
 
-    asked: OpenInferenceRequest
+    request: OpenInferenceRequest
     read: _Read
     key: Hashable
     params: dict[str, Any] | None

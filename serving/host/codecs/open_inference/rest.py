@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
-from cloche.serving.host.answers.mistake import described, listed
+from cloche.serving.host.answers.mistake import describe_kind, quote_names
 from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
@@ -54,13 +54,13 @@ def parse(item: Item) -> OpenInferenceRequest:
         raise RequestRefused(explain_invalid_json(body).message) from None
     if not isinstance(payload, dict):
         raise RequestRefused(
-            f"The body must be an object with the list inputs; it is {described(payload)}."
+            f"The body must be an object with the list inputs; it is {describe_kind(payload)}."
         )
     if not isinstance(payload.get("inputs"), list):
-        told = listed(list(payload)) if payload else "nothing"
+        keys = quote_names(list(payload)) if payload else "nothing"
         raise RequestRefused(
             "The body must hold inputs, a list of objects with name, shape, datatype and data; it "
-            f"holds {told}."
+            f"holds {keys}."
         )
     rest = memoryview(item.body)[item.json_size :] if item.json_size else memoryview(b"")
     tensors = {tensor.name: tensor for tensor in _tensors(payload["inputs"], rest)}
@@ -75,33 +75,33 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, asked: OpenInferenceRequest, outputs: Sequence[Output], rows: int
+    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
 ) -> Answer:
     """Write the answer of a version of a model: JSON, followed by the outputs sent as bytes."""
-    form: BinaryOutputs = asked.form
+    form: BinaryOutputs = request.answer_form
     head: dict[str, Any] = {"model_name": name, "model_version": version}
-    if asked.id:
-        head["id"] = asked.id
-    told, tail = [], []
+    if request.id:
+        head["id"] = request.id
+    described, tail = [], []
     for one in outputs:
         rest: dict[str, Any]
         if form.named.get(one.name, form.binary):
             one = one.dense()  # noqa: PLW2901  # dense() may change the datatype
-            tail.append(one.packed())
+            tail.append(one.to_bytes())
             rest = {"parameters": {"binary_data_size": len(tail[-1])}}
             if one.missing:
                 rest["parameters"]["missing"] = one.missing
         else:
             rest = {"data": one.elements()}
         tensor = {"name": one.name, "shape": one.shape, "datatype": one.datatype}
-        told.append(tensor | rest)
-    text = json.dumps(head | {"outputs": told}).encode()
+        described.append(tensor | rest)
+    text = json.dumps(head | {"outputs": described}).encode()
     if not tail:
         return Answer(200, JSON_BODY, rows, text)
     return Answer(200, BINARY_BODY, rows, b"".join([text, *tail]), len(text))
 
 
-def refused(error: RequestRefused | UnsupportedMediaType) -> Answer:
+def error_answer(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error in the protocol's format."""
     return json_error(error.status, {"error": str(error)})
 
@@ -157,5 +157,5 @@ def _parameters(holder: dict[str, Any], whose: str) -> dict[str, Any]:
 def _id(payload: dict[str, Any]) -> str:
     found = payload.get("id")
     if not isinstance(found, (str, type(None))):
-        raise RequestRefused(f"id must be a string; it is {described(found)}.")
+        raise RequestRefused(f"id must be a string; it is {describe_kind(found)}.")
     return found or ""  # null means no id, as in MLServer

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloche.serving.host.answers.error_answers import RequestRefused
-from cloche.serving.host.answers.mistake import described
+from cloche.serving.host.answers.mistake import describe_kind
 from cloche.serving.host.predictors.prediction_writer import encode
 
 BYTES = "BYTES"
@@ -70,7 +70,7 @@ class Tensor(NamedTuple):
         """The number of elements."""
         return math.prod(self.shape)
 
-    def refusal(self, expected: str) -> RequestRefused:
+    def mismatch(self, expected: str) -> RequestRefused:
         """Create the error for a tensor that is not as `expected`."""
         return RequestRefused(
             f"Input {self.name!r}: expected {expected}, "
@@ -86,7 +86,7 @@ class Tensor(NamedTuple):
         self._check_length(self.data)
         return struct.unpack(f"<{self.size}{FORMATS[self.datatype]}", self.data)
 
-    def checked(self) -> Sequence[Any]:
+    def cells_in_range(self) -> Sequence[Any]:
         """Return elements that were sent as Python values, all within the datatype's range.
 
         Raises:
@@ -171,7 +171,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
     """
     tensor = Tensor(name, datatype, shape, data)
     if not isinstance(data, list):
-        raise RequestRefused(f"Input {name!r}: data must be a list; it is {described(data)}.")
+        raise RequestRefused(f"Input {name!r}: data must be a list; it is {describe_kind(data)}.")
     flat = _flat(tensor, data)
     if len(flat) != tensor.size:
         raise RequestRefused(
@@ -185,7 +185,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> Te
         at = next(at for at, cell in enumerate(flat) if type(cell) not in allowed)
         raise RequestRefused(
             f"Input {name!r}, element {at} of data: expected {datatype}, found "
-            f"{described(flat[at])}."
+            f"{describe_kind(flat[at])}."
         )
     return tensor._replace(data=flat)
 
@@ -297,7 +297,7 @@ class Output(NamedTuple):
             )
         return self._replace(datatype="FP64", values=self.values.astype(np.float64))
 
-    def packed(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """Pack the elements of a dense tensor as little-endian bytes."""
         if self.datatype == BYTES:
             return b"".join(_LENGTH.pack(len(text)) + text for text in self.values)
@@ -305,7 +305,7 @@ class Output(NamedTuple):
         return packed
 
 
-def output(name: str, values: Any) -> Output:
+def make_output(name: str, values: Any) -> Output:
     """Convert a model's values for one output to a tensor.
 
     Numbers and booleans keep their types. All other values become text: dates as MLflow writes
@@ -313,14 +313,14 @@ def output(name: str, values: Any) -> Output:
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "U":
         return Output(name, BYTES, values.shape or (1,), values.ravel().tolist())
-    datatype, array = _typed(values)
+    datatype, array = _datatype_and_array(values)
     shape = array.shape or (1,)
     if datatype != BYTES:
         return Output(name, datatype, shape, array)
     return Output(name, BYTES, shape, [_text(value) for value in array.ravel()])
 
 
-def _typed(values: Any) -> tuple[str, Array]:
+def _datatype_and_array(values: Any) -> tuple[str, Array]:
     """Return the datatype and array of `values`; of objects for BYTES or with missing elements.
 
     A typed column keeps its type. Untyped values, as in lists, get the type that represents all of
@@ -333,11 +333,11 @@ def _typed(values: Any) -> tuple[str, Array]:
         values = values.to_numpy() if dtype.kind in "biuf" else values.to_list()
     masked = isinstance(values, np.ma.MaskedArray)
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and not masked:
-        return _of_numbers(values)
-    return _of_cells(values if isinstance(values, (list, tuple)) else _listed(values))
+        return _from_numbers(values)
+    return _from_cells(values if isinstance(values, (list, tuple)) else _to_list(values))
 
 
-def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
+def _from_cells(cells: Sequence[Any]) -> tuple[str, Array]:
     if not _TEXTUAL.isdisjoint(map(type, cells)):
         return BYTES, _objects(cells)
     try:
@@ -347,7 +347,7 @@ def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
     flat = list(cells) if array.ndim == 1 else np.array(cells, object).ravel().tolist()
     kinds = set(map(type, flat))
     if array.dtype.kind in "biuf" and (len(kinds) == 1 or array.ravel().tolist() == flat):
-        return _of_numbers(array)
+        return _from_numbers(array)
     if all(issubclass(kind, _SCALARS) for kind in kinds):
         plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in flat]
         plain = [None if _is_missing(cell) else cell for cell in plain]
@@ -356,7 +356,7 @@ def _of_cells(cells: Sequence[Any]) -> tuple[str, Array]:
     return BYTES, _objects(cells)
 
 
-def _of_numbers(array: Array) -> tuple[str, Array]:
+def _from_numbers(array: Array) -> tuple[str, Array]:
     datatype = _DATATYPES.get(array.dtype) or _DATATYPES.get(array.dtype.newbyteorder("<"))
     # a float of more than 64 bits has no datatype
     return (datatype, array) if datatype else ("FP64", array.astype(np.float64))
@@ -383,7 +383,7 @@ def _is_missing(value: Any) -> bool:
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
-def _listed(values: Any) -> list[Any]:
+def _to_list(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray) and values.ndim:
         return list(values.tolist())
     return [values]

@@ -56,7 +56,7 @@ def test_a_check_that_fails_is_told_as_that(
     def broken(*_: Any) -> None:
         raise AttributeError("no attribute 'model_id'")
 
-    monkeypatch.setattr(model._model, "predict_enforced", broken)
+    monkeypatch.setattr(model._instrumented, "predict_enforced", broken)
     with caplog.at_level(logging.WARNING):
         model.drop_inexact_predictors(EXAMPLE)
 

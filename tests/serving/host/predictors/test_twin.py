@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.types import DataType
 
-from cloche.serving.host.batch_predictors import ByTwin
+from cloche.serving.host.batch_predictors import TwinPredictor
 from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.load import load
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
@@ -123,7 +123,7 @@ def first_prediction(path: Path, row: list[Any]) -> Any:
     twin = Twin.load(path, NAMES)
     assert twin is not None
     decoder = ColumnDecoder(NAMES, [DataType.double, DataType.long, DataType.string])
-    (answer,) = ByTwin(twin, decoder).answer(
+    (answer,) = TwinPredictor(twin, decoder).answer(
         [ParsedRequest(Table("key", [row]), write_predictions)]
     )
     assert answer is not None
