@@ -39,7 +39,7 @@ class Catalog:
         self._models: dict[str, ServedModel] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._leaving: dict[asyncio.Task[None], ServedModel] = {}
-        self._watch: RegistryPoller | None = None
+        self._poller: RegistryPoller | None = None
         self._unservable_names: set[str] = set()
         self._listed: dict[str, str] = {}
         self.alias = ""
@@ -88,12 +88,12 @@ class Catalog:
         """Serve every registered model that has `alias`, until this task is cancelled."""
         self.alias, self.complete = alias, False
         self._changed(self)
-        watch = self._watch = RegistryPoller(
+        poller = self._poller = RegistryPoller(
             registry, "versions_with_alias", _LIST_SECONDS, alias=alias
         )
         while True:
             try:
-                self._match(await watch.poll(), alias)
+                self._apply_list(await poller.poll(), alias)
                 self.complete, self.problem = True, ""
                 self._changed(self)
             except ServingError as error:
@@ -102,12 +102,12 @@ class Catalog:
                     for model in self:
                         model.wake()  # so that it checks whether the registry answers it
                 self.problem = str(error)
-            await watch.rest(self._interval)
+            await poller.rest(self._interval)
 
     def wake(self) -> None:
         """Poll the registry now instead of after the pause."""
-        if self._watch is not None:
-            self._watch.wake()  # its answer wakes the models whose version changed
+        if self._poller is not None:
+            self._poller.wake()  # its answer wakes the models whose version changed
             return
         for model in self:
             model.wake()
@@ -119,7 +119,7 @@ class Catalog:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(model.close() for model in (*self._leaving.values(), *self)))
 
-    def _match(self, versions: dict[str, str], alias: str) -> None:
+    def _apply_list(self, versions: dict[str, str], alias: str) -> None:
         """Serve exactly the models with the alias, and wake those whose version changed."""
         names = versions.keys()
         for name in self._models.keys() - names:

@@ -12,11 +12,11 @@ from cloche.serving.registry.client import Registry
 class RegistryPoller:
     """A request that is sent to the registry repeatedly, and its schedule."""
 
-    def __init__(self, registry: Registry, method: str, time_limit: float, **about: Any) -> None:
+    def __init__(self, registry: Registry, method: str, time_limit: float, **params: Any) -> None:
         self._registry = registry
         self._method = method
         self._time_limit = time_limit
-        self._about = about
+        self._params = params
         self._pace = PollPace()
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -33,11 +33,11 @@ class RegistryPoller:
             RegistryUnreachable: The registry did not answer.
         """
         self._wake.clear()
-        asked = self._loop.time()
+        started = self._loop.time()
         try:
-            return await self._registry.call(self._method, self._time_limit, **self._about)
+            return await self._registry.call(self._method, self._time_limit, **self._params)
         finally:
-            self._pace = self._pace.after(self._loop.time() - asked)
+            self._pace = self._pace.after(self._loop.time() - started)
 
     async def rest(self, interval: float) -> None:
         """Wait until the next poll: about `interval` seconds, or more if the registry is slow."""

@@ -56,12 +56,12 @@ class Replica:
         self.pid = process.pid
         # called with the slow imports of this host, so that later forks have them
         self._preload = preload
-        self._explained = processes.explained
-        self._ends = processes.ends
+        self._add_fix = processes.add_fix
+        self._end_tasks = processes.end_tasks
         self._process = process
         self._channel = channel
         self._label: dict[str, str] = {}
-        self._said = ""
+        self._last_line = ""
         lines, self._pipe = output
         self._output = asyncio.create_task(self._forward(lines))
 
@@ -119,11 +119,11 @@ class Replica:
         """
         self._label = label
         try:
-            answer = await self._ask(control(Kind.LOAD, version), time_limit)
+            answer = await self._call(control(Kind.LOAD, version), time_limit)
         except BaseException:
             self.kill()  # a host that loads does not notice that its socket is closed
             raise
-        return self._loaded(answer)
+        return self._read_description(answer)
 
     async def complete(self, time_limit: float) -> dict[str, Any] | None:
         """Wait until the model is loaded as well, if the twin answers before it.
@@ -140,8 +140,8 @@ class Replica:
             async with asyncio.timeout(time_limit):
                 full_load = await asyncio.shield(self._channel.full_load)
         except TimeoutError as error:
-            raise _silent(time_limit, _LOAD_LIMIT) from error
-        return None if full_load is None else self._loaded(full_load)
+            raise _timeout_error(time_limit, _LOAD_LIMIT) from error
+        return None if full_load is None else self._read_description(full_load)
 
     def score(
         self, items: Sequence[Item], time_limit: float, done: Callable[[Result | HostFailed], None]
@@ -151,14 +151,14 @@ class Replica:
         The result is the answers, as soon as they have arrived, or a failure: the host died, did
         not answer within `time_limit` seconds, or broke the protocol.
         """
-        self._request(batch(items), time_limit, lambda frame: _result(frame, len(items)), done)
+        self._request(batch(items), time_limit, lambda frame: _read_result(frame, len(items)), done)
 
     def check(self, time_limit: float, done: Callable[[Result | HostFailed], None]) -> None:
         """Have the host score the version's input example again, and call `done` with the result.
 
         An error in the answer is a failure of the host: it had none when the version was loaded.
         """
-        self._request(control(Kind.CHECK, {}), time_limit, _checked, done)
+        self._request(control(Kind.CHECK, {}), time_limit, _read_check, done)
 
     def _request(
         self, frame: bytes, time_limit: float, read: Callable[[Frame], Result | HostFailed],
@@ -166,16 +166,16 @@ class Replica:
     ) -> None:  # fmt: skip
         """Send a frame, and call `done` with the result that `read` makes of the answer."""
 
-        def too_late() -> None:
+        def on_timeout() -> None:
             self._channel.forget()
-            done(_silent(time_limit, _PREDICT_LIMIT))
+            done(_timeout_error(time_limit, _PREDICT_LIMIT))
 
-        def heard(answer: Frame | None) -> None:
+        def on_answer(answer: Frame | None) -> None:
             timer.cancel()
             done(HostFailed("The host ended.") if answer is None else read(answer))
 
-        timer = asyncio.get_running_loop().call_later(time_limit, too_late)
-        self._channel.send(frame, heard)
+        timer = asyncio.get_running_loop().call_later(time_limit, on_timeout)
+        self._channel.send(frame, on_answer)
 
     async def stop(self) -> None:
         """End the host and the processes it started: by closing the socket, then by force."""
@@ -190,21 +190,21 @@ class Replica:
 
     def stop_later(self) -> None:
         """Stop the host in the background; the server waits for that before it ends."""
-        self._ends.start(self.stop())
+        self._end_tasks.start(self.stop())
 
     def kill(self) -> None:
         """End the host at once, with the processes that it started."""
         kill(self._process)
 
-    async def death(self) -> str:
+    async def end_reason(self) -> str:
         """The reason why the host ended, once its socket is closed."""
         if not await self._ends_within(_DEATH_SECONDS):
             return "The host closed its socket."
         code = self._process.returncode or 0
         if code >= 0:
             await asyncio.wait([self._output], timeout=_OUTPUT_SECONDS)
-            said = f" Its last line: {self._said}" if self._said else ""
-            return f"The host exited with code {code}.{said}"
+            last_line = f" Its last line: {self._last_line}" if self._last_line else ""
+            return f"The host exited with code {code}.{last_line}"
         number = signal.Signals(-code)
         cause = "out of memory?" if number is signal.SIGKILL else number.name
         return f"The host was killed by signal {number} ({cause})."
@@ -217,7 +217,7 @@ class Replica:
             return False
         return True
 
-    def _loaded(self, frame: Frame) -> dict[str, Any]:
+    def _read_description(self, frame: Frame) -> dict[str, Any]:
         """The host's description of the version that it has loaded.
 
         Raises:
@@ -229,46 +229,46 @@ class Replica:
             self._preload(message["imports"])
             self.pid = message["pid"]
             return message
-        raise HostFailed(self._explained(message.get("reason", "The host answered out of turn.")))
+        raise HostFailed(self._add_fix(message.get("reason", "The host answered out of turn.")))
 
-    async def _ask(self, frame: bytes, time_limit: float) -> Frame:
-        heard: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
+    async def _call(self, frame: bytes, time_limit: float) -> Frame:
+        answered: asyncio.Future[Frame | None] = asyncio.get_running_loop().create_future()
 
         def on_answer(answer: Frame | None) -> None:
-            if not heard.done():
-                heard.set_result(answer)
+            if not answered.done():
+                answered.set_result(answer)
 
         self._channel.send(frame, on_answer)
         try:
             async with asyncio.timeout(time_limit):
-                answer = await heard
+                answer = await answered
         except TimeoutError as error:
-            raise _silent(time_limit, _LOAD_LIMIT) from error
+            raise _timeout_error(time_limit, _LOAD_LIMIT) from error
         if answer is None:
-            raise HostFailed(await self.death())
+            raise HostFailed(await self.end_reason())
         return answer
 
     async def _forward(self, output: asyncio.StreamReader) -> None:
         """Copy the output of the model and its libraries to the server's log."""
-        while line := await _line(output):
+        while line := await _read_line(output):
             text = line.decode(errors="replace").rstrip()
             if text:
                 level, text = log_levels.read(text)
-                self._said = self._explained(text)
-                _logger.log(level, "%s", self._said, extra={**self._label, "pid": self.pid})
+                self._last_line = self._add_fix(text)
+                _logger.log(level, "%s", self._last_line, extra={**self._label, "pid": self.pid})
 
 
 def _preload_nothing(_: Sequence[str]) -> None:
     """Ignore the modules of a host in another environment: the front's may not have them."""
 
 
-def _silent(seconds: float, limit: str) -> HostSilent:
+def _timeout_error(seconds: float, limit: str) -> HostSilent:
     return HostSilent(f"The host said nothing for {seconds:g} s ({limit}).")
 
 
-def _checked(frame: Frame) -> Result | HostFailed:
+def _read_check(frame: Frame) -> Result | HostFailed:
     """The answers to the input example, or a failure if one of them is an error."""
-    result = _result(frame)
+    result = _read_result(frame)
     if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
         return HostFailed(
             "It answers requests with errors, and by now the version's own input example, "
@@ -277,7 +277,7 @@ def _checked(frame: Frame) -> Result | HostFailed:
     return result
 
 
-def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
+def _read_result(frame: Frame, count: int | None = None) -> Result | HostFailed:
     """The answers to `count` items in a frame, or a failure if the frame is wrong."""
     kind, payload = frame
     if kind is not Kind.RESULT:
@@ -291,7 +291,7 @@ def _result(frame: Frame, count: int | None = None) -> Result | HostFailed:
     return result
 
 
-async def _line(stream: asyncio.StreamReader) -> bytes:
+async def _read_line(stream: asyncio.StreamReader) -> bytes:
     try:
         return await stream.readline()
     except ValueError:  # the line is longer than the stream's buffer, which is empty now

@@ -165,7 +165,7 @@ class ReplicaPool:
     async def _log_loss(self, replica: Replica, error: HostFailed) -> None:
         """Log why a replica was lost, and end what is left of its processes."""
         if replica.lost.done():
-            reason = await replica.death()
+            reason = await replica.end_reason()
         else:
             replica.kill()
             reason = str(error)

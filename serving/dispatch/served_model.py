@@ -15,7 +15,7 @@ from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.version_history import VersionHistory
-from cloche.serving.dispatch.version_load import Failures, VersionLoad, sentence_start
+from cloche.serving.dispatch.version_load import LoadFailures, VersionLoad, sentence_start
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.observability.metrics import Metrics
@@ -57,17 +57,17 @@ class ServedModel:
         self.history = VersionHistory(uri, registry)
         self._registry = registry
         self._metrics = metrics
-        self._make = make
+        self._make_pool = make
         self.in_progress = 0
         self._state = ServingState()
-        self._named = ""  # the identity of the version that the registry named last
-        self._unreadable = ""  # why the registry could not be read
-        self._failures = Failures()
+        self._target_identity = ""  # the identity of the version that the registry named last
+        self._read_error = ""  # why the registry could not be read
+        self._failures = LoadFailures()
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._loads = Tasks()
         self._retired: dict[asyncio.Task[None], VersionPool] = {}
-        self._watch = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
+        self._poller = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
     def name(self) -> str:
@@ -81,18 +81,18 @@ class ServedModel:
 
     def wake(self) -> None:
         """Poll the registry now instead of after the pause."""
-        self._watch.wake()
+        self._poller.wake()
 
     @property
     def problem(self) -> str:
         """Why the version that the registry names does not serve; empty when it does."""
-        if self._unreadable:
-            return self._unreadable
-        if failure := self._failures.of(self._named):
+        if self._read_error:
+            return self._read_error
+        if failure := self._failures.reason(self._target_identity):
             return failure
         if self.loading is not None:
             return self.loading.sentence
-        return "" if self._named else "The first version is being loaded."
+        return "" if self._target_identity else "The first version is being loaded."
 
     async def follow(self, interval: float) -> None:
         """Poll the registry every `interval` seconds, until this task is cancelled.
@@ -105,10 +105,10 @@ class ServedModel:
                 await self._poll()
                 pause = interval
             except ServingError as error:
-                self._note_unreadable(str(error))
+                self._note_read_error(str(error))
             except Exception:
                 _logger.exception("Following failed; it goes on.", extra={"model": self.name})
-            await self._watch.rest(pause)
+            await self._poller.rest(pause)
 
     async def drain(self) -> None:
         """Cancel the load, and close every version pool after its running batches."""
@@ -126,7 +126,7 @@ class ServedModel:
 
     async def _poll(self) -> None:
         try:
-            target: dict[str, Any] = await self._watch.poll()
+            target: dict[str, Any] = await self._poller.poll()
         except RegistryUnreachable as error:
             if self.current is None and self.loading is None:
                 await self._start_from_cache(error)
@@ -135,12 +135,12 @@ class ServedModel:
             self._give_up()
             raise
         self.read_at = self._loop.time()
-        self._unreadable = ""
-        self._follow_to(target)
+        self._read_error = ""
+        self._apply_target(target)
 
-    def _follow_to(self, target: dict[str, Any]) -> None:
+    def _apply_target(self, target: dict[str, Any]) -> None:
         """Load the version that the registry names if needed, and cancel any other load."""
-        self._named = identity = target["identity"]
+        self._target_identity = identity = target["identity"]
         if self.current is not None and identity == self._state.identity:
             self.current.retry = target["retry"]
         if not should_load(self._state, identity, target["revision"]):
@@ -171,11 +171,11 @@ class ServedModel:
             "The registry is not there; the version that served last is taken from the cache.",
             extra={"model": self.name, "version": target["version"]},
         )
-        self._follow_to(target)
+        self._apply_target(target)
 
     async def _load(self, load: VersionLoad) -> None:
         try:
-            fresh = await self._make(self.name, load.target)
+            fresh = await self._make_pool(self.name, load.target)
             await fresh.start(beside=self.current is not None)
         except (VersionRefused, HostFailed) as error:
             self._refuse(load.target, error)
@@ -251,10 +251,10 @@ class ServedModel:
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))
 
-    def _note_unreadable(self, reason: str) -> None:
-        if reason != self._unreadable:
+    def _note_read_error(self, reason: str) -> None:
+        if reason != self._read_error:
             _logger.error("%s", reason, extra={"model": self.name})
-        self._unreadable = reason
+        self._read_error = reason
 
     def _note_failure(self, target: dict[str, Any], reason: str, *, lasting: bool) -> None:
         if not lasting:

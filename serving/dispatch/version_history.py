@@ -25,30 +25,30 @@ class VersionHistory:
         self._uri = uri
         self._registry = registry
         self._known: list[dict[str, Any]] | None = None
-        self._asked_at = -math.inf
-        self._asking = False
+        self._fetched_at = -math.inf
+        self._fetching = False
         self._tasks = Tasks()
         self._loop = asyncio.get_running_loop()
 
     def known(self) -> list[dict[str, Any]] | None:
         """The known versions, newest first; None until the registry has answered once."""
-        if not self._asking and self._loop.time() - self._asked_at >= _FRESH_SECONDS:
-            self._asking = True
-            self._tasks.start(self._ask())
+        if not self._fetching and self._loop.time() - self._fetched_at >= _FRESH_SECONDS:
+            self._fetching = True
+            self._tasks.start(self._fetch())
         return self._known
 
     def invalidate(self) -> None:
         """Have the next call of `known` ask the registry, because something changed."""
-        self._asked_at = -math.inf
+        self._fetched_at = -math.inf
 
     async def close(self) -> None:
         """Stop asking the registry."""
         await self._tasks.cancel()
 
-    async def _ask(self) -> None:
-        self._asked_at = self._loop.time()
+    async def _fetch(self) -> None:
+        self._fetched_at = self._loop.time()
         try:
             with contextlib.suppress(ServingError):  # `ServedModel.follow` reports it already
                 self._known = await self._registry.call("history", _TIMEOUT, uri=asdict(self._uri))
         finally:
-            self._asking = False
+            self._fetching = False

@@ -59,7 +59,7 @@ def sentence_start(target: dict[str, Any]) -> str:
     return f"Version {target['version']}" if target["version"] else "The model"
 
 
-class Failures:
+class LoadFailures:
     """The reasons why versions could not be loaded, by identity, until a version is loaded."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Failures:
         self._lasting: set[str] = set()
         self._pauses: dict[str, float] = {}  # no attempts before these times, on the loop's clock
 
-    def of(self, identity: str) -> str:
+    def reason(self, identity: str) -> str:
         """Why the version could not be loaded; empty if it was not tried, or has changed."""
         return self._reasons.get(identity, "")
 

@@ -56,14 +56,15 @@ class VersionPool:
         label = {"model": model, "version": version}
         self._settings = settings
         self._queue: Queue[PredictionRequest] = Queue(settings.queue, settings.batches)
-        self._pool = ReplicaPool(
+        self._replica_pool = ReplicaPool(
             label, path, settings=settings, metrics=metrics, spawn=spawn, idle=self._dispatch
         )
-        self._given: dict[Replica, Sequence[PredictionRequest]] = {}
+        # the batch that each busy replica scores; empty while it is checked
+        self._running: dict[Replica, Sequence[PredictionRequest]] = {}
         self._finished: asyncio.Future[None] | None = None
-        self._hurried = self._closed = self._held = False
-        self._wake: asyncio.TimerHandle | None = None
-        self._soon: asyncio.Handle | None = None
+        self._skips_waiting = self._closed = self._held = False
+        self._wait_timer: asyncio.TimerHandle | None = None
+        self._scheduled_dispatch: asyncio.Handle | None = None
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
         self._metrics = metrics
@@ -77,12 +78,12 @@ class VersionPool:
     @property
     def description(self) -> dict[str, Any]:
         """The hosts' description of the version."""
-        return self._pool.description
+        return self._replica_pool.description
 
     @property
     def ready(self) -> bool:
         """Whether at least one replica is warm."""
-        return bool(self._pool)
+        return bool(self._replica_pool)
 
     @property
     def queued(self) -> int:
@@ -92,13 +93,13 @@ class VersionPool:
     @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
-        return len(self._pool)
+        return len(self._replica_pool)
 
     @property
     def seconds_to_drain(self) -> float:
         """An estimate of the seconds until all requests that wait now are scored."""
         batches = 1 + self._queue.rows / self._settings.batches.rows
-        return batches * self._batch_seconds / max(1, len(self._pool))
+        return batches * self._batch_seconds / max(1, len(self._replica_pool))
 
     async def start(self, *, beside: bool = True) -> None:
         """Load every replica; see `ReplicaPool.start`.
@@ -106,7 +107,7 @@ class VersionPool:
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._pool.start(beside=beside)
+        await self._replica_pool.start(beside=beside)
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.
@@ -114,7 +115,7 @@ class VersionPool:
         Raises:
             HostFailed: A replica cannot load the model.
         """
-        await self._pool.complete()
+        await self._replica_pool.complete()
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue is full."""
@@ -126,8 +127,8 @@ class VersionPool:
                 return False
         if self._queue.worth_a_batch:
             self._dispatch()
-        elif self._soon is None and self._pool.has_idle:
-            self._soon = self._loop.call_soon(self._dispatch_what_was_read)
+        elif self._scheduled_dispatch is None and self._replica_pool.has_idle:
+            self._scheduled_dispatch = self._loop.call_soon(self._run_scheduled_dispatch)
         return True
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
@@ -148,53 +149,53 @@ class VersionPool:
         """Remove and return all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, current: Callable[[], "VersionPool | None"]) -> None:
+    async def close(self, find_successor: Callable[[], "VersionPool | None"]) -> None:
         """Finish running batches, for at most the time limit of a prediction, and end the hosts.
 
         Args:
-            current: Returns the version pool that serves by then. It takes over requests that are
-                left because a host was lost meanwhile.
+            find_successor: Returns the version pool that serves by then. It takes over requests
+                that are left because a host was lost meanwhile.
         """
-        self._pool.stop_replacing()
-        if self._given and not self._hurried:
+        self._replica_pool.stop_replacing()
+        if self._running and not self._skips_waiting:
             self._finished = self._loop.create_future()
             await asyncio.wait([self._finished])
-        successor = current()
+        successor = find_successor()
         if successor is not None:
             successor.adopt(self.release())
         self._closed = True
         for request in self.release():
             request.end(STOPPED)
-        for request in itertools.chain(*self._given.values()):
+        for request in itertools.chain(*self._running.values()):
             request.end(STOPPED if self.retry else NOT_REPEATED)
-        await self._pool.close()
+        await self._replica_pool.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
 
     def stop_waiting(self) -> None:
         """Make `close` end at once, because no client waits for answers any more."""
-        self._hurried = True
+        self._skips_waiting = True
         if self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
 
     def _dispatch(self) -> None:
-        while self._pool.has_idle and len(self._queue) and not self._held:
+        while self._replica_pool.has_idle and len(self._queue) and not self._held:
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:
-                self._give(self._pool.take(), batch)
-            elif (again := self._queue.wait_until(now)) is not None:
-                if self._wake is None:
-                    self._wake = self._loop.call_at(again, self._wake_up)
+                self._start_batch(self._replica_pool.take(), batch)
+            elif (wait_until := self._queue.wait_until(now)) is not None:
+                if self._wait_timer is None:
+                    self._wait_timer = self._loop.call_at(wait_until, self._end_wait)
                 return
 
-    def _give(self, replica: Replica, batch: Sequence[PredictionRequest]) -> None:
-        given = self._loop.time()
+    def _start_batch(self, replica: Replica, batch: Sequence[PredictionRequest]) -> None:
+        now = self._loop.time()
         for request in batch:
             request.attempts += 1
-            request.sent_at = given
-            self._queue_seconds.observe(given - request.arrived)
-        self._given[replica] = batch
+            request.sent_at = now
+            self._queue_seconds.observe(now - request.arrived)
+        self._running[replica] = batch
         replica.score(
             [one.item for one in batch],
             self._settings.predict_timeout,
@@ -204,9 +205,9 @@ class VersionPool:
     def _receive_result(self, replica: Replica, result: Result | HostFailed) -> None:
         if self._closed:
             return
-        batch = self._given.pop(replica)
+        batch = self._running.pop(replica)
         if isinstance(result, HostFailed):
-            self._pool.lose(replica, result)
+            self._replica_pool.lose(replica, result)
             self._end_or_retry(batch, result)
             self._dispatch()
         else:
@@ -222,35 +223,35 @@ class VersionPool:
         if failures := sum(answer.status >= _FAILED for answer in result.answers):
             replica.broken_check = replica.broken_check.after(failures)
             if replica.broken_check.is_due(began := self._loop.time()):
-                self._given[replica] = ()
+                self._running[replica] = ()
                 replica.check(
                     self._settings.predict_timeout, partial(self._receive_check, replica, began)
                 )
                 return
-        self._pool.give_back(replica)
+        self._replica_pool.give_back(replica)
 
     def _receive_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
         if isinstance(result, HostFailed):
             self._receive_result(replica, result)
         elif not self._closed:
-            del self._given[replica]
+            del self._running[replica]
             now = self._loop.time()
             replica.broken_check = BrokenHostCheck.settled(now, now - began)
-            self._pool.give_back(replica)
+            self._replica_pool.give_back(replica)
             self._dispatch()
             self._notify_finished()
 
     def _notify_finished(self) -> None:
         """Let `close` continue when no host works any more."""
-        if self._finished is not None and not self._given and not self._finished.done():
+        if self._finished is not None and not self._running and not self._finished.done():
             self._finished.set_result(None)
 
-    def _dispatch_what_was_read(self) -> None:
-        self._soon = None
+    def _run_scheduled_dispatch(self) -> None:
+        self._scheduled_dispatch = None
         self._dispatch()
 
-    def _wake_up(self) -> None:
-        self._wake = None
+    def _end_wait(self) -> None:
+        self._wait_timer = None
         self._dispatch()
 
     def _observe(self, result: Result) -> None:
@@ -268,7 +269,7 @@ class VersionPool:
         One of them may have caused the loss. Requests that took too long are not repeated: they
         would take too long again, and the model may have done its work, with all its effects.
         """
-        again = []
+        retried = []
         for request in batch:
             if request.unwanted():
                 continue
@@ -282,6 +283,6 @@ class VersionPool:
                 request.end(EXPIRED)
             else:
                 request.alone = True
-                again.append(request)
-        self._retries.inc(len(again))
-        self._queue.put_back(again)
+                retried.append(request)
+        self._retries.inc(len(retried))
+        self._queue.put_back(retried)

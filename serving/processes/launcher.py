@@ -29,7 +29,7 @@ class Processes:
     """Starts model hosts and registry processes, with the environment variables that models get.
 
     Attributes:
-        ends: The background tasks that end processes; `close` waits for them.
+        end_tasks: The background tasks that end processes; `close` waits for them.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Processes:
         self._server = _ForkServer(None, relay) if relay else None
         self._starting = asyncio.Lock()
         self._imported_programs = [Program.REGISTRY]
-        self.ends = Tasks()
+        self.end_tasks = Tasks()
 
     def prepare_hosts(self) -> None:
         """Have the fork server import the modules of model hosts in advance as well."""
@@ -77,8 +77,8 @@ class Processes:
         """Start a model host with the interpreter of another environment than the front's."""
         return await self._new_process(str(python), Program.HOST, its_socket, output=output)
 
-    def explained(self, line: str) -> str:
-        """The message of a host, with the fix if it lacks a variable that models do not get."""
+    def add_fix(self, line: str) -> str:
+        """Add the fix to a message of a host that lacks a variable which models do not get."""
         return child_variables.with_fix(line, os.environ, self._extra_names)
 
     def preload(self, modules: Sequence[str]) -> None:
@@ -87,8 +87,8 @@ class Processes:
             self._server.preload(modules)
 
     async def close(self) -> None:
-        """Wait for `ends`, then end the fork server, and its forks with it."""
-        await self.ends.finish()
+        """Wait for `end_tasks`, then end the fork server, and its forks with it."""
+        await self.end_tasks.finish()
         await self._end_forks()
 
     async def _end_forks(self) -> None:
@@ -212,11 +212,11 @@ class _ForkServer:
 
     async def close(self) -> None:
         """End the forks, then the fork server."""
-        ends = [fork.ended for fork in self._forks.values()]
+        ended = [fork.ended for fork in self._forks.values()]
         for pid in self._forks:
             self.kill(pid)
-        if ends:
-            await asyncio.wait(ends, timeout=_END_SECONDS)
+        if ended:
+            await asyncio.wait(ended, timeout=_END_SECONDS)
         self._listening.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listening

@@ -52,7 +52,7 @@ class Registry:
         finally:
             if process in self._retired and not process.waiting:
                 self._retired.remove(process)
-                self._processes.ends.start(process.close())
+                self._processes.end_tasks.start(process.close())
         if "refused" in reply:
             raise VersionRefused(reply["refused"])
         if "unreachable" in reply:
