@@ -57,7 +57,7 @@ def servers(interval: float) -> int:
 def series() -> int:
     """Return the number of time series of a pod that serves one version and answered only 200."""
     metrics, model, version = Metrics(), "m", "1"
-    metrics.answered(model, version, 200, 0.001)
+    metrics.count_request(model, version, 200, 0.001)
     metrics.set_gauges(model, registry_age=0, in_progress=0, waiting=0)
     of_versions: list[Any] = [
         metrics.rows, metrics.accelerated_rows, metrics.replicas, metrics.hosts_lost,

@@ -80,18 +80,18 @@ class App:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if path == _WEBHOOK and self._webhook_secret:
-            await self._registry_changed(scope, receive, send)
+            await self._handle_webhook(scope, receive, send)
             return
-        found = self._probes.get(path)
-        if found is None:
+        handler = self._probes.get(path)
+        if handler is None:
             self._hosts.check(scope["headers"])
-            found = self._pages.get(path)
-        if found is None:
+            handler = self._pages.get(path)
+        if handler is None:
             self._access.check(scope["headers"])
-            found = self._guarded.get(path)
-        if found is not None:
+            handler = self._guarded.get(path)
+        if handler is not None:
             _check_method(scope, _GET)
-            await found(scope, send)
+            await handler(scope, send)
             return
         route = routes.find(path)
         if route is not None and route.describe is not None:
@@ -142,7 +142,7 @@ class App:
             )  # fmt: skip
         return model
 
-    async def _registry_changed(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a webhook of the registry; its signature replaces the API key."""
         _check_method(scope, _POST)
         payload = await read_body(receive, _WEBHOOK_LIMIT, _WEBHOOK_SECONDS)

@@ -15,7 +15,7 @@ class Exchange:
     Attributes:
         target: The model, version and protocol of the request.
         scope: The ASGI scope, or a mapping with the keys of it that are used.
-        head: The parsed headers.
+        request_headers: The parsed headers of the request.
         id: The ID of the request in logs and in the answer.
         started: The time of arrival, on the loop's clock.
         serving: The version that served at that time; empty if none did.
@@ -25,7 +25,7 @@ class Exchange:
 
     target: RouteTarget
     scope: Scope
-    head: RequestHeaders
+    request_headers: RequestHeaders
     id: bytes
     started: float
     serving: str

@@ -33,7 +33,7 @@ class PendingResponse(ABC):
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request with an error, or without an answer if the client left."""
-        self.end(self.predictions.ending(self.exchange, ended))
+        self.end(self.predictions.error_of(self.exchange, ended))
 
     def end(self, ended: Answer | HttpError | ClientLeft) -> None:
         """Answer the request."""

@@ -74,8 +74,8 @@ class Predictions:
         ended: Answer | HttpError
         try:
             if target.protocol.takes_any_type:
-                cross_origin.check(exchange.head.content_type, scope["headers"])
-            body = await self._read(exchange.head, receive)
+                cross_origin.check(exchange.request_headers.content_type, scope["headers"])
+            body = await self._read(exchange.request_headers, receive)
             item = item_of(exchange, body)
             ended = await self.predict(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
@@ -112,7 +112,7 @@ class Predictions:
         try:
             return await outcome
         except RequestEnded as ended:
-            raise self.ending(exchange, ended) from None
+            raise self.error_of(exchange, ended) from None
 
     def submit(
         self, exchange: Exchange, item: Item, outcome: RequestOutcome, *,
@@ -141,18 +141,18 @@ class Predictions:
             )  # fmt: skip
         self._deadlines.add(request)
 
-    def ending(self, exchange: Exchange, ended: RequestEnded) -> HttpError | ClientLeft:
+    def error_of(self, exchange: Exchange, ended: RequestEnded) -> HttpError | ClientLeft:
         """The error for a request that no model host answered."""
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
         if ended.reason in (EXPIRED, CUT_OFF):
-            return HttpError(504, "DEADLINE_EXCEEDED", self._too_late(exchange, ended))
+            return HttpError(504, "DEADLINE_EXCEEDED", self._timeout_message(exchange, ended))
         if ended.reason == NOT_REPEATED:  # no Retry-After: a retry may repeat effects
             return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED)
         reason = _HOST_LOST if ended.reason == HOST_LOST else _STOPPED
         return HttpError(503, "TEMPORARILY_UNAVAILABLE", reason, [(b"retry-after", b"1")])
 
-    def _too_late(self, exchange: Exchange, ended: RequestEnded) -> str:
+    def _timeout_message(self, exchange: Exchange, ended: RequestEnded) -> str:
         """The message that names the time limit which the request exceeded."""
         limits = self._settings
         if ended.reason == CUT_OFF and limits.predict_timeout is not None:
@@ -178,7 +178,7 @@ class Predictions:
             status, body_type, _, body, json_size = ended
             if body_type:
                 content_type = _CONTENT_TYPES[body_type]
-            if exchange.head.takes_gzip and len(body) >= _GZIP_FROM:
+            if exchange.request_headers.takes_gzip and len(body) >= _GZIP_FROM:
                 body = gzip.compress(body, 1, mtime=0)
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
             if json_size:
@@ -206,7 +206,7 @@ def item_of(exchange: Exchange, body: bytes) -> Item:
     Raises:
         HttpError: The header Inference-Header-Content-Length is wrong.
     """
-    head, protocol = exchange.head, exchange.target.protocol
+    head, protocol = exchange.request_headers, exchange.target.protocol
     size = head.json_size if protocol.has_binary_data else 0
     if size and not 0 < size <= len(body):
         raise HttpError(

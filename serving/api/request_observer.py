@@ -49,7 +49,7 @@ class RequestObserver:
         """Observe a request whose answer was sent."""
         model, served, status = exchange.target.model.name, exchange.version, ended.status
         seconds = self._loop.time() - exchange.started
-        self._metrics.answered(model, served, status, seconds)
+        self._metrics.count_request(model, served, status, seconds)
         if status >= 400:
             self._count_error(model, ended)
         if status >= 500 or self._access_log:

@@ -67,9 +67,9 @@ class StatePages:
 
     async def _server_path(self, path: ServerPath, _: Scope, send: Send) -> None:
         ready = self._catalog.ready
-        told = path.answer(ready, [model.name for model in self._catalog])
+        document = path.answer(ready, [model.name for model in self._catalog])
         status = 503 if path.is_readiness and not ready else 200
-        await respond(send, status, json.dumps(told).encode())
+        await respond(send, status, json.dumps(document).encode())
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
         now = asyncio.get_running_loop().time()
@@ -88,8 +88,8 @@ class StatePages:
         await respond(send, 200, text, kind.encode())
 
     async def _status_page(self, scope: Scope, send: Send) -> None:
-        asked = parse_qs(scope["query_string"].decode("latin-1"))
-        state = self._status.of(asked.get("model", [""])[0])
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        state = self._status.report(query.get("model", [""])[0])
         await respond(
             send, 200, json.dumps(state).encode(), headers=[(b"cache-control", b"no-store")]
         )

@@ -22,7 +22,7 @@ class Status:
         self._loop = asyncio.get_running_loop()
         self._started = datetime.now(UTC)
 
-    def of(self, name: str) -> dict[str, Any]:
+    def report(self, name: str) -> dict[str, Any]:
         """All models in brief, and the model of this name in detail.
 
         If the server has only one model, that one is in detail whatever the name.
@@ -52,7 +52,7 @@ class Status:
             "waiting": serves.queued if serves else 0,
             "in_progress": model.in_progress,
             "registry_age": self._loop.time() - model.read_at,
-            "counted": self._metrics.of_model(model.name),
+            "counted": self._metrics.model_counts(model.name),
             "history": model.history.known(),
         }
 

@@ -56,22 +56,24 @@ class Connection(HttpToolsProtocol):
         self._clock = PhaseClock()
         self._meter = MessageMeter()
         self.url, self.headers = b"", []
-        self._refusal = 0  # status that ends the connection, once earlier requests are answered
+        self._refused_status = (
+            0  # status that ends the connection, once earlier requests are answered
+        )
         self._target: RouteTarget | None = None  # of a request that may take the fast path
         self._request_headers: HeaderList = []
         self._body = b""
-        self._taken = False  # whether a request on the fast path is not answered yet
-        self._last = False  # whether the connection closes after its answer
-        self._left = False
+        self._in_fast_path = False  # whether a request on the fast path is not answered yet
+        self._closes_after_answer = False  # whether the connection closes after its answer
+        self._client_left = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Put a write buffer before the transport."""
-        self._corked = BufferedTransport(transport, self.loop)
-        super().connection_made(cast("asyncio.Transport", self._corked))
+        self._buffered = BufferedTransport(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._buffered))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record that the client closed the connection."""
-        self._left = True
+        self._client_left = True
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -87,7 +89,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data; refuse a head that is too large, and pass an incomplete body to ASGI."""
-        if self._refusal:
+        if self._refused_status:
             return
         meter = self._meter
         if meter.arrives(data):
@@ -98,7 +100,7 @@ class Connection(HttpToolsProtocol):
             self._target = None
             self._go_through_asgi()
             super().on_body(self._body)
-        if meter.is_too_much(data, self.url, self.headers) and not self._refusal:
+        if meter.is_too_much(data, self.url, self.headers) and not self._refused_status:
             self._refuse(431)
 
     def _feed(self, data: bytes) -> None:
@@ -116,7 +118,7 @@ class Connection(HttpToolsProtocol):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._feed(head + data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            if not self._refusal:
+            if not self._refused_status:
                 self._refuse(400)
 
     def on_message_begin(self) -> None:
@@ -160,7 +162,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._target = None
-        self._taken = True
+        self._in_fast_path = True
         headers = self._request_headers
         try:
             if self._fast_path.take(self, target, self.url, headers, self._body):
@@ -168,31 +170,33 @@ class Connection(HttpToolsProtocol):
         except Exception:
             _logger.exception("A request failed in the front.")
             body = error_body("INTERNAL_ERROR", "The server failed on this request.")
-            self._last = True  # a request that was queued must not answer a second time
+            self._closes_after_answer = (
+                True  # a request that was queued must not answer a second time
+            )
             self.answer(500, body, JSON, [])
             return
-        self._taken = False
+        self._in_fast_path = False
         self._go_through_asgi()
         super().on_body(self._body)
         super().on_message_complete()
 
     def has_left(self) -> bool:
         """Whether the client closed the connection."""
-        return self._left
+        return self._client_left
 
     def answer(self, status: int, body: bytes, content_type: bytes, headers: HeaderList) -> None:
         """Send the answer to the request on the fast path, unless the client left."""
-        self._taken = False
+        self._in_fast_path = False
         if self.transport.is_closing():
             return
         head = [STATUS_LINE[status], _defaults.lines(self.server_state.default_headers)]
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")
-        if self._last:
+        if self._closes_after_answer:
             head.append(b"connection: close\r\n")
         head.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (content_type, len(body)))
-        self._corked.write_at_once(b"".join((*head, body)))
-        if self._last:
+        self._buffered.write_at_once(b"".join((*head, body)))
+        if self._closes_after_answer:
             self.transport.close()
         else:
             self.on_response_complete()
@@ -203,15 +207,15 @@ class Connection(HttpToolsProtocol):
             super().on_response_complete()
             return
         self.server_state.total_requests += 1
-        if self._refusal:
-            self._end_with(self._refusal)
+        if self._refused_status:
+            self._end_with(self._refused_status)
         elif not self.flow.write_paused:
             self.flow.resume_reading()
 
     def shutdown(self) -> None:
         """Close the connection, after the pending answer if there is one."""
-        if self._taken:
-            self._last = True
+        if self._in_fast_path:
+            self._closes_after_answer = True
         else:
             super().shutdown()
 
@@ -228,7 +232,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _snapshot(self) -> PhaseSnapshot:
-        unsent, meter = self._corked.get_write_buffer_size(), self._meter
+        unsent, meter = self._buffered.get_write_buffer_size(), self._meter
         if unsent:
             phase = Phase.UNSENT
         elif self._is_answering():
@@ -241,13 +245,13 @@ class Connection(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         """Whether a request that has begun is not answered yet."""
-        return self._taken or (self.cycle is not None and not self.cycle.response_complete)
+        return self._in_fast_path or (self.cycle is not None and not self.cycle.response_complete)
 
     def _is_plain_post(self) -> bool:
         """Whether method, version and state of the connection allow the fast path."""
         parser = self.parser
         return (
-            not self._taken
+            not self._in_fast_path
             and (self.cycle is None or self.cycle.response_complete)
             and not self.pipeline
             and not self.expect_100_continue
@@ -268,7 +272,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start a request, or queue it until the request on the fast path is answered."""
-        if self._taken:
+        if self._in_fast_path:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, app))
         else:
@@ -277,9 +281,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         """End the connection with this status, once earlier requests are answered."""
         in_body = self._meter.in_body
-        earlier = self._taken or self.pipeline or (not in_body and self._is_answering())
+        earlier = self._in_fast_path or self.pipeline or (not in_body and self._is_answering())
         answered = in_body and self._target is None and self.cycle.response_started
-        self._refusal = status
+        self._refused_status = status
         self._target = None
         if in_body and (earlier or answered):
             self.transport.abort()  # the client could not tell which request is answered

@@ -47,7 +47,7 @@ class FastPath:
         hosts: AllowedHosts,
         max_body: int,
     ) -> None:
-        self._find = target
+        self._route = target
         self._catalog = catalog
         self._targets: dict[bytes, RouteTarget] = {}  # cached until a model is added or removed
         self._changes = catalog.changes
@@ -61,7 +61,7 @@ class FastPath:
         if self._changes != self._catalog.changes:
             self._targets.clear()
             self._changes = self._catalog.changes
-        return self._targets.get(url) or self._found(url)
+        return self._targets.get(url) or self._find_target(url)
 
     def take(
         self, client: Client, target: RouteTarget, url: bytes,
@@ -89,11 +89,11 @@ class FastPath:
             waiting.end(error)
         return True
 
-    def _found(self, url: bytes) -> RouteTarget | None:
+    def _find_target(self, url: bytes) -> RouteTarget | None:
         if self._predictions.observer.traced or not _PLAIN.issuperset(url):
             return None
         try:
-            target = self._find(url.decode("ascii"))
+            target = self._route(url.decode("ascii"))
         except HttpError:
             return None
         if len(self._targets) >= _REMEMBERED:

@@ -83,7 +83,7 @@ class FastCounter(Collector):
         """What every series has counted, by its label values."""
         return {values: count.numbers for values, count in self._series.items()}
 
-    def of(self, first: str) -> dict[tuple[str, ...], int]:
+    def with_first_label(self, first: str) -> dict[tuple[str, ...], int]:
         """The counts of the series whose first label is `first`, by their other labels."""
         return {values[1:]: c.value for values, c in self._series.items() if values[0] == first}
 
@@ -122,7 +122,7 @@ class FastHistogram(Collector):
         """What every series has counted, by its label values."""
         return {values: found.numbers for values, found in self._series.items()}
 
-    def of(self, first: str) -> dict[tuple[str, ...], list[int]]:
+    def with_first_label(self, first: str) -> dict[tuple[str, ...], list[int]]:
         """The counts by bucket of the series whose first label is `first`, by the other labels."""
         return {values[1:]: d.counts for values, d in self._series.items() if values[0] == first}
 

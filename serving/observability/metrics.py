@@ -30,7 +30,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._answered: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
+        self._request_series: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
         self.requests = FastCounter(
             "cloche_requests",
             "Prediction requests by status code.",
@@ -126,12 +126,12 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
 
-    def answered(self, model: str, version: str, status: int, seconds: float) -> None:
+    def count_request(self, model: str, version: str, status: int, seconds: float) -> None:
         """Count one prediction request that was answered."""
         key = (model, version, status)
-        found = self._answered.get(key)
+        found = self._request_series.get(key)
         if found is None:  # looking labels up costs more than counting
-            found = self._answered[key] = (
+            found = self._request_series[key] = (
                 self.requests.labels(model, version, str(status)),
                 self.request_seconds.labels(model, version),
             )
@@ -139,7 +139,7 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
-    def of_model(self, model: str) -> dict[str, Any]:
+    def model_counts(self, model: str) -> dict[str, Any]:
         """The counts of one model since the server started, as data for charts.
 
         Durations are counts by bucket; the last bucket has no upper bound.
@@ -148,16 +148,19 @@ class Metrics:
             "bounds": _SECONDS,
             "requests": [
                 {"version": version, "code": int(code), "count": count}
-                for (version, code), count in self.requests.of(model).items()
+                for (version, code), count in self.requests.with_first_label(model).items()
             ],
             "durations": {
-                name: [{"version": v, "counts": counts} for (v,), counts in tally.of(model).items()]
+                name: [
+                    {"version": v, "counts": counts}
+                    for (v,), counts in tally.with_first_label(model).items()
+                ]
                 for name, tally in (
                     ("request", self.request_seconds),
                     ("predict", self.predict_seconds),
                 )
             },
-            "rows": sum(self.rows.of(model).values()),
+            "rows": sum(self.rows.with_first_label(model).values()),
         }
 
     def set_gauges(

@@ -62,9 +62,9 @@ def test_metrics_have_the_promised_labels() -> None:
 
 def test_the_counts_of_one_model_are_told_without_those_of_others() -> None:
     metrics = Metrics()
-    metrics.answered("churn", "7", 200, 0.003)
-    metrics.answered("other", "7", 200, 0.003)
-    told = metrics.of_model("churn")
+    metrics.count_request("churn", "7", 200, 0.003)
+    metrics.count_request("other", "7", 200, 0.003)
+    told = metrics.model_counts("churn")
     assert told["requests"] == [{"version": "7", "code": 200, "count": 1}]
     (durations,) = told["durations"]["request"]
     assert (durations["version"], sum(durations["counts"])) == ("7", 1)
@@ -74,8 +74,8 @@ def test_the_counts_of_one_model_are_told_without_those_of_others() -> None:
 def test_answers_are_counted_by_code_and_time() -> None:
     metrics = Metrics()
     for seconds in (0.0001, 0.003, 0.003, 100.0):
-        metrics.answered("churn", "7", 200, seconds)
-    metrics.answered("churn", "7", 400, 0.01)
+        metrics.count_request("churn", "7", 200, seconds)
+    metrics.count_request("churn", "7", 400, 0.01)
     samples = {
         (sample.name, sample.labels.get("code"), sample.labels.get("le")): sample.value
         for family in text_string_to_metric_families(generate_latest(metrics.registry).decode())

@@ -18,7 +18,7 @@ def test_the_sum_of_two_workers_is_what_one_process_would_have_counted() -> None
     alone, sums, workers = Metrics(), Metrics(), (Metrics(), Metrics())
     for number, seconds in enumerate((0.001, 0.2, 0.03, 7.0)):
         for metrics in (alone, workers[number % 2]):
-            metrics.answered("m", "1", 200 + number % 3, seconds)
+            metrics.count_request("m", "1", 200 + number % 3, seconds)
             metrics.rows.labels("m", "1").inc(number)
     counts = [WorkerCounts() for _ in workers]
     for _ in range(2):  # what was added is not added again
