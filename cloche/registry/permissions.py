@@ -40,7 +40,7 @@ class _Permission(NamedTuple):
     identity: str
 
 
-def refusal(error: Exception) -> str:
+def explain_refusal(error: Exception) -> str:
     """Explain a refusal and how to grant the permission; empty if the error is another one.
 
     Args:

@@ -92,7 +92,7 @@ _BY_STATUS: dict[int, type[Refused]] = {
 }
 
 
-def refusal(
+def error_of_response(
     status: int, body: bytes | bytearray, request_id: str, retry_after: float | None
 ) -> Refused:
     """Return the exception for a response other than 200."""

@@ -21,7 +21,7 @@ from cloche.serving.client.errors import (
     DeadlineExceeded,
     ServerFailed,
     Unreachable,
-    refusal,
+    error_of_response,
 )
 from cloche.serving.client.prediction import Prediction
 from cloche.serving.client.retry_policy import TEMPORARY_FAILURES, Retries, retry_after
@@ -93,7 +93,7 @@ class RequestState:
         if response.status_code == httpx2.codes.OK:
             return self._prediction(response, body, request_id)
         wait = retry_after(response.headers, datetime.now(UTC))
-        error = refusal(response.status_code, body, request_id, wait)
+        error = error_of_response(response.status_code, body, request_id, wait)
         if error.status == httpx2.codes.GATEWAY_TIMEOUT:
             raise DeadlineExceeded(str(error)) from error
         pause = self._pause(wait, now) if error.status in TEMPORARY_FAILURES else None

@@ -71,7 +71,7 @@ class Server:
                 error_code=TEMPORARILY_UNAVAILABLE,
             ) from None
         if answer.status_code != 200:
-            raise _refusal(answer)
+            raise _error_of_response(answer)
         return answer.text
 
     def wait_for(self, name: str, version: str | None, seconds: float) -> State:
@@ -108,7 +108,7 @@ class Server:
         return state
 
 
-def _refusal(answer: requests.Response) -> MlflowException:
+def _error_of_response(answer: requests.Response) -> MlflowException:
     if answer.status_code == 401:
         return MlflowException(
             f"{answer.url} asks for an API key: export CLOCHE_API_KEY=KEY, one of the server's.",

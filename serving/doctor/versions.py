@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
-from cloche.registry.permissions import refusal
+from cloche.registry.permissions import explain_refusal
 from cloche.registry.version_listing import files_of
 from cloche.serving.batch.scoring.twin import usable
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
@@ -101,9 +101,9 @@ def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
 
 
 def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
-    reason = explain(error) if isinstance(error, MlflowException) else refusal(error) or str(error)
+    reason = explain(error) if isinstance(error, MlflowException) else explain_refusal(error) or str(error)
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
-    if refusal(error):  # its message ends with the fix
+    if explain_refusal(error):  # its message ends with the fix
         return fail("artifacts", says)
     found = " ".join(f"{type(one).__name__} {one}" for one in _causes(error))
     for words, fix in _STORE_REFUSALS.items():

@@ -21,7 +21,7 @@ _parse = json.JSONDecoder().decode  # bound before a model's code can replace it
 load = frameworks.load
 
 
-def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
+def serving_problem(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
     """Explain why a host would not serve a loaded version; empty if it would."""
     try:
         loaded = prepare_scorer(model, path, example=example)
@@ -34,7 +34,7 @@ def refusal(model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
     return ""
 
 
-def unwritable(raw: Any, rows: int) -> str:
+def encoding_problem(raw: Any, rows: int) -> str:
     """Explain why a host cannot write a model's return value for `rows` rows; empty if it can."""
     try:
         ModelPredictions(raw, rows).text(0, rows)

@@ -6,7 +6,7 @@ import re
 import mlflow
 from mlflow.exceptions import MlflowException, RestException
 
-from cloche.registry.permissions import refusal
+from cloche.registry.permissions import explain_refusal
 from cloche.values.passwords import without_password
 
 _AWAY = re.compile(r"API request to \S+ failed with (?:timeout )?exception (.*)", re.DOTALL)
@@ -43,7 +43,7 @@ def explain(error: MlflowException) -> str:
     forbidden = _is(error, 403) and (
         f"{_server()} does not allow this ({message}). Ask whoever administers it."
     )
-    return refusal(error) or forbidden or _no_api(message) or _locked(message) or message
+    return explain_refusal(error) or forbidden or _no_api(message) or _locked(message) or message
 
 
 def _locked(message: str) -> str:

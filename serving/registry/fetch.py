@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from cloche.registry.permissions import refusal
+from cloche.registry.permissions import explain_refusal
 from cloche.registry.version_digest import digest_tree, remove_bytecode
 from cloche.registry.version_listing import files_of, missing_files
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
@@ -76,7 +76,7 @@ def _download(target: ResolvedVersion, place: Path) -> None:
                 f"{artifacts}: it cannot be kept in {place.parent}: {error.strerror}. Make room, "
                 "or choose another --cache-dir."
             ) from error
-        raise RegistryUnreachable(f"{artifacts}: {refusal(error) or error}") from error
+        raise RegistryUnreachable(f"{artifacts}: {explain_refusal(error) or error}") from error
     if not got.samefile(place):  # some stores download into a directory of their own
         for child in got.iterdir():
             child.rename(place / child.name)

@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
-from cloche.registry.permissions import refusal
+from cloche.registry.permissions import explain_refusal
 from cloche.registry.version_digest import remove_bytecode
 from cloche.registry.version_listing import files_of
 from cloche.training.errors import RegistryError
@@ -45,4 +45,4 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
             raise FileNotFoundError("MLmodel is not in the store")
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"{label} cannot be fetched: {refusal(error) or error}") from error
+        raise RegistryError(f"{label} cannot be fetched: {explain_refusal(error) or error}") from error

@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cloche.registry.permissions import refusal
+from cloche.registry.permissions import explain_refusal
 from cloche.training.dataset.checks.target import rows_with_target
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.formats import absent_columns
@@ -74,7 +74,7 @@ def _carried(client: MlflowClient, carried: CarriedHoldout, run_id: str | None) 
             raise RegistryError(
                 f"the holdout {source} cannot be fetched: "
                 + (
-                    refusal(error)
+                    explain_refusal(error)
                     or f"{error}. Train again, or give criteria and data with --policy FILE"
                 )
             ) from error

@@ -58,10 +58,10 @@ class Host(Protocol):
     def load(self, path: Path, /) -> PyFuncModel:
         """Load the model at `path` as a model host does."""
 
-    def refusal(self, model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
+    def serving_problem(self, model: PyFuncModel, path: Path, example: Callable[[], str]) -> str:
         """Return why a model host would not serve a loaded version; empty if it would."""
 
-    def unwritable(self, raw: Any, rows: int) -> str:
+    def encoding_problem(self, raw: Any, rows: int) -> str:
         """Return why a model host cannot encode what a model returned; empty if it can."""
 
 
@@ -105,13 +105,13 @@ def _probe(
     )
 
     def served() -> None:
-        if reason := host.refusal(model, path, lambda: _example(model, path, rows)):
+        if reason := host.serving_problem(model, path, lambda: _example(model, path, rows)):
             raise NotServable(reason)
 
     def predicted() -> Predictions:
         raw = model.predict(rows)
         found = read(raw, target, rows=len(holdout), name=task["output"])
-        if reason := host.unwritable(raw, len(holdout)):
+        if reason := host.encoding_problem(raw, len(holdout)):
             raise NotServable(reason)
         return found
 

@@ -195,11 +195,11 @@ def test_one_question_is_asked_until_it_is_answered(ask, flaky):
 
 
 def test_a_proxy_that_speaks_otherwise_is_understood():
-    from cloche.serving.client.errors import refusal
+    from cloche.serving.client.errors import error_of_response
 
-    error = refusal(500, b"<h1>Oops</h1>", "id", None)
+    error = error_of_response(500, b"<h1>Oops</h1>", "id", None)
     assert isinstance(error, ServerFailed)
-    assert not isinstance(refusal(403, b"not for you", "id", None), Unauthenticated)
+    assert not isinstance(error_of_response(403, b"not for you", "id", None), Unauthenticated)
     assert str(error) == "<h1>Oops</h1>"
 
 
