@@ -48,8 +48,9 @@ from tests.warm_program import launched
 # What the commands import that have work to do.
 _IMPORTED = (
     "skops.io", "mlflow", "mlflow.cli", "mlflow.sklearn", "matplotlib.pyplot", "onnx", "skl2onnx",
-    "onnxruntime", "cloche.training.train", "cloche.training.explain", "cloche.training.accelerate",
-    "cloche.training.gate.model_probe", "cloche.training.promotion.promote",
+    "onnxruntime", "cloche.training.train", "cloche.training.explain",
+    "cloche.training.accelerate_version", "cloche.training.gate.model_probe",
+    "cloche.training.promotion.promote",
     "cloche.serving.batch.run", "cloche.serving.batch.scoring.worker",
     "cloche.serving.doctor.run_checks",
     "cloche.serving.host.serving_check",

@@ -32,15 +32,15 @@ class Exit:
 
     Attributes:
         code: Exit code; None if the process was ended at the timeout.
-        how: Description of the end for people.
+        description: Description of the end for people.
         tail: Last characters of what the process printed.
-        own: Whether the process ran in the current environment.
+        in_current_environment: Whether the process ran in the current environment.
     """
 
     code: int | None
-    how: str
+    description: str
     tail: str
-    own: bool
+    in_current_environment: bool
 
 
 class _ImportedModule:
@@ -56,7 +56,7 @@ class _ImportedModule:
             "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
             "MLFLOW_LOGGING_LEVEL": "ERROR",
         }
-        self._own = not python
+        self._in_current_environment = not python
         # unbuffered, because the process writes at the same position
         self._output = TemporaryFile(buffering=0)  # noqa: SIM115  # closed by `end`
         self._socket, theirs = socket.socketpair()
@@ -75,7 +75,7 @@ class _ImportedModule:
                 raise NotMeasured(f"no process can be started: {error.strerror}") from error
 
     @property
-    def is_there(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the process can work: one that does not fork ends with its first work."""
         return self._process.poll() is None
 
@@ -92,11 +92,12 @@ class _ImportedModule:
             self.end()
             raise
         self._output.seek(0)
-        said = self._output.read().decode(errors="replace")[-_TAIL_CHARACTERS:]
+        tail = self._output.read().decode(errors="replace")[-_TAIL_CHARACTERS:]
         self._output.seek(0)
         self._output.truncate()
-        how = f"no answer within {timeout:g} s" if code is None else _exit(code)
-        return Exit(code, how, " ".join(said.split()), own=self._own)
+        description = f"no answer within {timeout:g} s" if code is None else _describe_code(code)
+        tail = " ".join(tail.split())
+        return Exit(code, description, tail, in_current_environment=self._in_current_environment)
 
     def end(self) -> None:
         """End the process, and what it is doing."""
@@ -116,21 +117,21 @@ class _ImportedModule:
         return int(answer) if answer else self._process.wait()
 
 
-_ahead: dict[str, _ImportedModule] = {}
+_imported_modules: dict[str, _ImportedModule] = {}
 
 
 @contextmanager
-def imported(module: str, extra_names: Sequence[str] = ()) -> Iterator[None]:
+def import_ahead(module: str, extra_names: Sequence[str] = ()) -> Iterator[None]:
     """Import a module now, in a process of its own, for the calls of `run_module` in the context.
 
     Raises:
         NotMeasured: No process can be started.
     """
-    _ahead[module] = _ImportedModule(module, extra_names)
+    _imported_modules[module] = _ImportedModule(module, extra_names)
     try:
         yield
     finally:
-        _ahead.pop(module).end()
+        _imported_modules.pop(module).end()
 
 
 def run_module(
@@ -150,9 +151,9 @@ def run_module(
     Raises:
         NotMeasured: No process can be started.
     """
-    ahead = None if python else _ahead.get(module)
-    if ahead is not None and ahead.is_there:
-        return ahead.run(folder, timeout)
+    imported = None if python else _imported_modules.get(module)
+    if imported is not None and imported.is_running:
+        return imported.run(folder, timeout)
     process = _ImportedModule(module, extra_names, python)
     try:
         return process.run(folder, timeout)
@@ -160,7 +161,7 @@ def run_module(
         process.end()
 
 
-def _exit(code: int) -> str:
+def _describe_code(code: int) -> str:
     if code >= 0:
         return f"the process ended with code {code}"
     return f"the process was killed by {signal.Signals(-code).name}"

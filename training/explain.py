@@ -20,9 +20,9 @@ def explain(recipe: Recipe) -> str:
         f"data        {data.table.source}: {len(data.table.frame):,} rows",
         *_sides(recipe, data),
         *(
-            f"{role:<11} {', '.join(recipe.columns.of(role))}"
+            f"{role:<11} {', '.join(recipe.columns.with_role(role))}"
             for role in ROLES
-            if recipe.columns.of(role)
+            if recipe.columns.with_role(role)
         ),
         f"estimator   {recipe.estimator.class_}{_params(recipe.estimator.params)}",
         *_search(recipe),
@@ -36,9 +36,9 @@ def explain(recipe: Recipe) -> str:
 
 def _sides(recipe: Recipe, data: PreparedData) -> list[str]:
     lines = []
-    for name, frame in (("train", data.sides.train), ("holdout", data.sides.holdout)):
+    for name, frame in (("train", data.split.train), ("holdout", data.split.holdout)):
         lines.append(f"{name:<11} {len(frame):,} rows{_balance(recipe, frame[recipe.target])}")
-    unused = len(data.table.frame) - len(data.sides.train) - len(data.sides.holdout)
+    unused = len(data.table.frame) - len(data.split.train) - len(data.split.holdout)
     if unused:
         lines.append(f"left out    {unused:,} rows outside both")
     return lines

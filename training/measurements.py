@@ -61,14 +61,14 @@ class Comparison:
         version: Number of the version that serves.
         differences: Metric → how much better the judged version is on the same rows.
         failure: Why the serving version could not be scored on this holdout; None if it could.
-        breaks: Changes of the signature that break clients of the serving version, one sentence
-            each.
+        breaking_changes: Changes of the signature that break clients of the serving version, one
+            sentence each.
     """
 
     version: str
     differences: Mapping[str, Difference] = field(default_factory=dict)
     failure: str | None = None
-    breaks: tuple[str, ...] = ()
+    breaking_changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Measurements:
         scores: Metric → value on the holdout, `nan` if it is not defined.
         undefined: Metric → why the holdout does not define it.
         slices: Slices of the holdout, one sliced column after the other.
-        unsliced: Column → why the holdout could not be sliced by it.
+        slicing_failures: Column → why the holdout could not be sliced by it.
         latency_ms: Median time of a one-row prediction, in milliseconds; None if not measured.
         load_seconds: Seconds in which a fresh process loaded the model; None if it did not load.
         failures: Stage of the probe → description of the failure.
@@ -91,20 +91,20 @@ class Measurements:
     scores: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
     slices: tuple[Slice, ...] = ()
-    unsliced: Mapping[str, str] = field(default_factory=dict)
+    slicing_failures: Mapping[str, str] = field(default_factory=dict)
     latency_ms: float | None = None
     load_seconds: float | None = None
     failures: Mapping[Stage, str] = field(default_factory=dict)
     comparison: Comparison | None = None
 
     @property
-    def unpredicted(self) -> str | None:
+    def prediction_failure(self) -> str | None:
         """Why there are no predictions for the holdout; None if there are."""
         return self.failures.get("load") or self.failures.get("predict")
 
     def why_undefined(self, metric: str) -> str:
         """Return why a metric has no value on the holdout, as a sentence."""
-        reason = self.unpredicted or self.undefined.get(
+        reason = self.prediction_failure or self.undefined.get(
             metric, "too few rows decide it, and many draws of the bootstrap do not define it"
         )
         return f"{metric} could not be computed: {reason}"

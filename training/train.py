@@ -10,12 +10,12 @@ import mlflow
 import pandas as pd
 from mlflow import MlflowClient
 
-from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
-from cloche.training.acceleration.original_model import OriginalModel, of_fitted
+from cloche.training.acceleration.original_model import OriginalModel, original_from_fitted
+from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
-from cloche.training.dataset.reading.datetimes import times, zoned
+from cloche.training.dataset.reading.datetimes import columns_with_zone, times
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.split import Split, split, validation_split
@@ -62,12 +62,12 @@ class PreparedData:
 
     Attributes:
         table: The table as it was read, with its source.
-        sides: The split, with datetime columns as times in UTC.
+        split: Training rows and holdout, with datetime columns as times in UTC.
         warnings: Unusual findings about the data that are no reason to stop.
     """
 
     table: Table
-    sides: Split
+    split: Split
     warnings: list[str]
 
 
@@ -88,7 +88,7 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
     # The server and batch jobs read times in the same way: MLflow accepts no times with a zone.
     warnings += [
         f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
-        for name in zoned(frame, recipe.columns.datetime)
+        for name in columns_with_zone(frame, recipe.columns.datetime)
     ]
     read = {name: times(frame, name) for name in recipe.columns.datetime}
     sides = split(frame.assign(**read), recipe)
@@ -112,22 +112,22 @@ def train(recipe: Recipe, say: Say) -> TrainedVersion:
             record.record_recipe(recipe)
             holdout_digest = _record_data(recipe, data)
 
-        target = TargetSpec.of(
+        target = TargetSpec.from_column(
             recipe.task,
-            data.sides.train[recipe.target],
+            data.split.train[recipe.target],
             positive=recipe.positive,
             threshold=recipe.threshold,
         )
-        params = _tune(recipe, target, data.sides.train, say) if recipe.search else {}
+        params = _tune(recipe, target, data.split.train, say) if recipe.search else {}
         mlflow.log_params(
             {f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()}
         )
-        say(f"fitting {recipe.estimator.class_} on {len(data.sides.train):,} rows")
-        inputs = model_inputs(data.sides.train, recipe.columns)
-        fitted = fit(recipe, inputs, data.sides.train[recipe.target], **params)
+        say(f"fitting {recipe.estimator.class_} on {len(data.split.train):,} rows")
+        inputs = model_inputs(data.split.train, recipe.columns)
+        fitted = fit(recipe, inputs, data.split.train[recipe.target], **params)
 
-        say(f"judging it on {len(data.sides.holdout):,} held-out rows")
-        evaluation = evaluate(recipe, fitted, target, data.sides.train, data.sides.holdout, say=say)
+        say(f"judging it on {len(data.split.holdout):,} held-out rows")
+        evaluation = evaluate(recipe, fitted, target, data.split.train, data.split.holdout, say=say)
         record.record_evaluation(recipe, evaluation)
 
         say("packaging and registering")
@@ -141,25 +141,25 @@ def train(recipe: Recipe, say: Say) -> TrainedVersion:
                 fitted=fitted,
                 signature=signature,
                 example=(complete if len(complete) else inputs.head(EXAMPLE_ROWS)),
-                profile=profile(inputs, recipe.columns, output, _when(recipe, data.sides.train)),
+                profile=profile(inputs, recipe.columns, output, _when(recipe, data.split.train)),
                 holdout={
                     "artifact": record.HOLDOUT_ARTIFACT,
                     "digest": holdout_digest,
-                    "rows": len(data.sides.holdout),
+                    "rows": len(data.split.holdout),
                 },
             )
         )
         tags = _accelerate(
             recipe,
-            lambda: of_fitted(fitted, signature),
-            data.sides.holdout,
+            lambda: original_from_fitted(fitted, signature),
+            data.split.holdout,
             info.model_id,
             say,
         )
         card = model_card(
             recipe,
             evaluation,
-            rows={"train": len(data.sides.train), "holdout": len(data.sides.holdout)},
+            rows={"train": len(data.split.train), "holdout": len(data.split.holdout)},
             source=data.table.source,
             run_id=run.info.run_id,
         )
@@ -170,9 +170,9 @@ def train(recipe: Recipe, say: Say) -> TrainedVersion:
 
 def _record_data(recipe: Recipe, data: PreparedData) -> str:
     """Log both sides as inputs, and the holdout's rows; return the holdout's digest."""
-    record.record_input(data.sides.train, data.table.source, recipe, "training")
-    record.record_input(data.sides.holdout, data.table.source, recipe, "holdout")
-    return record.record_holdout(data.sides.holdout)
+    record.record_input(data.split.train, data.table.source, recipe, "training")
+    record.record_input(data.split.holdout, data.table.source, recipe, "holdout")
+    return record.record_holdout(data.split.holdout)
 
 
 def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | None":
@@ -226,7 +226,7 @@ def _accelerate(
     say(f"proving an accelerated twin, for at most {PROOF_SECONDS:g} s")
     try:
         rows = model_inputs(holdout, recipe.columns)
-        twin = accelerate(original(), rows, seed=recipe.seed)
+        twin = make_proven_twin(original(), rows, seed=recipe.seed)
     except TwinRefused as refusal:
         say(f"note: no accelerated twin: {refusal}")
         record.record_no_twin(str(refusal))

@@ -101,7 +101,11 @@ def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:
 
 
 def _unreadable(target: ResolvedVersion, error: Exception) -> CheckResult:
-    reason = explain(error) if isinstance(error, MlflowException) else explain_refusal(error) or str(error)
+    reason = (
+        explain(error)
+        if isinstance(error, MlflowException)
+        else explain_refusal(error) or str(error)
+    )
     says = f"of {target.artifacts} cannot be read: {reason.strip().partition(chr(10))[0]}"
     if explain_refusal(error):  # its message ends with the fix
         return fail("artifacts", says)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.training.child_process import imported, run_module
+from cloche.training.child_process import import_ahead, run_module
 from tests.online import children
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_is_left")]
@@ -50,7 +50,7 @@ def done(module: str, folder: Path, timeout: float = 60) -> tuple[int | None, st
 
 
 def test_work_that_follows_finds_the_imports_and_nothing_else(module: str, tmp_path: Path):
-    with imported(module):
+    with import_ahead(module):
         first, second = (done(module, tmp_path / name) for name in ("a", "b"))
     assert [code for code, _, _ in (first, second)] == [7, 7]
     assert [said for _, said, _ in (first, second)] == ["says a", "says b"]
@@ -62,14 +62,14 @@ def test_work_that_follows_finds_the_imports_and_nothing_else(module: str, tmp_p
 def test_where_no_process_can_be_forked_all_work_is_done_all_the_same(module: str, tmp_path: Path):
     spawning = "from cloche.processes import fork_loop\nfork_loop.FORKING = False\n"
     (tmp_path / "some_work.py").write_text(spawning + WORK)
-    with imported(module):
+    with import_ahead(module):
         first, second = (done(module, tmp_path / name) for name in ("a", "b"))
     assert [code for code, _, _ in (first, second)] == [7, 7]
     assert first[2][0] != second[2][0]  # imported twice
 
 
 def test_work_that_hangs_is_ended_and_the_next_one_is_done(module: str, tmp_path: Path):
-    with imported(module):
+    with import_ahead(module):
         hung = done(module, tmp_path / "hangs", timeout=3)
         after = done(module, tmp_path / "b")
     assert hung[0] is None
@@ -78,7 +78,7 @@ def test_work_that_hangs_is_ended_and_the_next_one_is_done(module: str, tmp_path
 
 
 def test_a_module_that_is_not_there_says_so_and_leaves_nothing(tmp_path: Path):
-    with imported("no_such_work"):
+    with import_ahead("no_such_work"):
         ended = run_module("no_such_work", tmp_path, 60)
-    assert (ended.code, ended.own) == (1, True)
+    assert (ended.code, ended.in_current_environment) == (1, True)
     assert "No module named 'no_such_work'" in ended.tail

@@ -120,7 +120,7 @@ def test_the_version_carries_a_proven_twin_and_the_run_its_proof(client, result)
 
 def test_a_training_without_a_twin_says_why_and_leaves_the_version_as_it_was(client, monkeypatch):
     said: list[str] = []
-    monkeypatch.setattr("cloche.training.acceleration.accelerate.find_spec", lambda name: None)
+    monkeypatch.setattr("cloche.training.acceleration.proven_twin.find_spec", lambda name: None)
 
     lacking = train(small_recipe("name=lacking"), said.append)
 

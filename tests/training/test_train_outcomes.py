@@ -209,7 +209,7 @@ def test_times_with_a_zone_are_learned_in_utc_as_they_are_served(tmp_path, momen
 
     data = prepare_data(recipe)
 
-    for side in (data.sides.train, data.sides.holdout):
+    for side in (data.split.train, data.split.holdout):
         learned = model_inputs(side, recipe.columns)["t"]
         pd.testing.assert_series_equal(
             learned, MOMENTS[side.index], check_names=False, check_dtype=False

@@ -83,7 +83,7 @@ class OriginalModel:
     answer: Mapping[str, Any]
 
 
-def of_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
+def original_from_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
     """Return the original of a version that Cloche trains.
 
     Raises:
@@ -133,7 +133,7 @@ def of_fitted(fitted: Fitted, signature: ModelSignature) -> OriginalModel:
     )
 
 
-def of_estimator(
+def original_from_estimator(
     estimator: Any, signature: ModelSignature, *, predict: str = "predict"
 ) -> OriginalModel:
     """Return the original of a plain scikit-learn model, which answers with arrays.
@@ -179,7 +179,7 @@ def of_estimator(
     )
 
 
-def of_folder(folder: Path) -> OriginalModel:
+def load_original(folder: Path) -> OriginalModel:
     """Return the original of a stored version, trained by Cloche or a plain scikit-learn model.
 
     MLflow loads the model here as it does to serve it, so the model must be trusted as much.
@@ -194,13 +194,15 @@ def of_folder(folder: Path) -> OriginalModel:
     if description.is_file():
         pipeline = mlflow.sklearn.load_model(str(folder / "artifacts" / "pipeline"))
         told = json.loads(description.read_text(encoding="utf-8"))
-        return of_fitted(Fitted(pipeline, told), model.signature)
+        return original_from_fitted(Fitted(pipeline, told), model.signature)
     if "sklearn" not in model.flavors:
         raise TwinRefused(
             f"its flavor is {', '.join(sorted(model.flavors))}; a twin is made of scikit-learn"
         )
     called = model.flavors["python_function"].get("predict_fn", "predict")
-    return of_estimator(mlflow.sklearn.load_model(str(folder)), model.signature, predict=called)
+    return original_from_estimator(
+        mlflow.sklearn.load_model(str(folder)), model.signature, predict=called
+    )
 
 
 def _columns(signature: ModelSignature) -> list[_Column]:

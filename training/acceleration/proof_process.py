@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from cloche.training.acceleration.accelerate import PROOF_SECONDS, accelerate
-from cloche.training.acceleration.original_model import of_folder
+from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
+from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.child_process import run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
@@ -27,7 +27,7 @@ PROCESS = "cloche-twin"
 _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 
-def twin_of(
+def make_twin_in_process(
     model: Path, rows: pd.DataFrame, *, extra_names: Sequence[str] = (), python: str = ""
 ) -> Twin:
     """Make a proven twin of a stored version.
@@ -51,7 +51,7 @@ def twin_of(
         if not outcome or "begun" in outcome:
             # Once the model has received rows, the output of its process may contain some of them.
             said = f": …{ended.tail}" if ended.tail and not outcome else ""
-            raise TrainingError(f"nothing is known of a twin: {ended.how}{said}")
+            raise TrainingError(f"nothing is known of a twin: {ended.description}{said}")
         if "refused" in outcome:
             raise TwinRefused(outcome["refused"])
         if "failed" in outcome:
@@ -74,14 +74,14 @@ def _write(folder: Path, outcome: dict[str, object]) -> None:
 def _outcome(model: Path, folder: Path) -> dict[str, object]:
     rows = read_parquet(folder / _ROWS)
     try:
-        original = of_folder(model)
+        original = load_original(model)
     except TwinRefused as refusal:
         return {"refused": str(refusal)}
     except Exception as error:  # noqa: BLE001 - a model's own code may raise anything
         return {"failed": describe_error(error, rows)}
     _write(folder, {"begun": True})
     try:
-        twin = accelerate(original, rows)
+        twin = make_proven_twin(original, rows)
     except TwinRefused as refusal:
         return {"refused": str(refusal)}
     twin.write(folder / FOLDER)

@@ -51,7 +51,7 @@ def accelerate(
         from mlflow import MlflowClient  # noqa: PLC0415
 
         from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
-        from cloche.training.accelerate import accelerate_version  # noqa: PLC0415
+        from cloche.training.accelerate_version import accelerate_version  # noqa: PLC0415
 
         require_stores(to_write=True)
         done = accelerate_version(

@@ -24,7 +24,7 @@ from cloche.training.promotion.promotion_request import PROBE_SECONDS, Promotion
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from cloche.training.promotion.evaluate_candidate import Evaluated
+    from cloche.training.promotion.evaluate_candidate import EvaluatedCandidate
     from cloche.training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
@@ -170,7 +170,7 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
         console.print("This was a dry run: nothing was written.", markup=False)
 
 
-def _verdicts(evaluated: "Evaluated") -> Table:
+def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
     production = evaluated.judgement.production
     against = f" against version {production.version.version} in production" if production else ""
     table = Table(

@@ -54,7 +54,7 @@ def train(
             click.echo(explanation(checked))
             return
         # Only after the recipe is checked, because the estimator's package may be missing.
-        from cloche.training.tracking.model_card import shown  # noqa: PLC0415
+        from cloche.training.tracking.model_card import format_value  # noqa: PLC0415
         from cloche.training.train import train as run_training  # noqa: PLC0415
 
         launch.interrupt_on_signals()
@@ -83,9 +83,9 @@ def train(
     for name, interval in trained.evaluation.holdout.items():
         table.add_row(
             name,
-            shown(interval.value),
-            f"{shown(interval.low)} to {shown(interval.high)}",
-            shown(trained.evaluation.train[name]),
+            format_value(interval.value),
+            f"{format_value(interval.low)} to {format_value(interval.high)}",
+            format_value(trained.evaluation.train[name]),
         )
     Console().print(table)
     for remark in trained.evaluation.remarks:

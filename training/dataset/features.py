@@ -27,7 +27,7 @@ def check_features(
     problems: list[str] = []
     warnings: list[str] = []
     for role in ROLES:
-        for name in columns.of(role):
+        for name in columns.with_role(role):
             if name not in frame:
                 continue
             values = frame[name].dropna()

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cloche.training.dataset.checks.duplicates import record_numbers
-from cloche.training.evaluation.importance import feature_importance, unjudged
+from cloche.training.evaluation.importance import feature_importance, unmeasured_note
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.model_output import read
@@ -43,7 +43,7 @@ class Evaluation:
 
 def outcome_of(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
     """Predict (n rows) inputs, and combine the predictions with the (n,) true values."""
-    return Outcome.of(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
+    return Outcome.pair(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
 
 
 def reported_metrics(recipe: Recipe) -> list[str]:
@@ -74,13 +74,13 @@ def evaluate(
         fitted.prepare(holdout),
         holdout[recipe.target].to_numpy(),
         metric=recipe.primary_metric,
-        judge=lambda features, truth: Outcome.of(
+        judge=lambda features, truth: Outcome.pair(
             truth, read(fitted.score(features), target, rows=len(features))
         ),
         seed=recipe.seed,
         say=say,
     )
-    partly = unjudged(importance)
+    partly = unmeasured_note(importance)
     return Evaluation(
         outcome=outcome,
         train=score_all(metrics, outcome_of(fitted, target, train, train[recipe.target])),

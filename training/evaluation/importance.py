@@ -77,7 +77,7 @@ def feature_importance(
     return _table(features, losses)
 
 
-def unjudged(importance: pd.DataFrame) -> str | None:
+def unmeasured_note(importance: pd.DataFrame) -> str | None:
     """Return a clause that says how many columns were judged; None if all were."""
     judged = int((importance["repeats"] > 0).sum())
     if judged == len(importance):

@@ -16,8 +16,8 @@ from cloche.training.evaluation.predictions import (
     Floats,
     Predictions,
     TargetSpec,
-    listed,
-    numbers_of,
+    quote_names,
+    to_floats,
 )
 from cloche.values.redaction import redact
 
@@ -57,7 +57,7 @@ def _named(output: Any, name: str) -> Any:
     """Return the output with the given name."""
     columns = {str(key): key for key in output} if isinstance(output, _SEVERAL) else {}
     if name not in columns:
-        found = f"named outputs {listed(list(columns))}" if columns else "no named outputs"
+        found = f"named outputs {quote_names(list(columns))}" if columns else "no named outputs"
         raise TrainingError(f"output: the policy says {name!r}, and the model returned {found}")
     return output[columns[name]]
 
@@ -80,7 +80,7 @@ def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: TargetSpec) -> 
     labels = [array for array in flat.values() if array.ndim == 1 and target.knows(array)]
     matrices = [a for a in flat.values() if a.ndim == 2 and a.shape[1] == len(target.classes)]
     if len(arrays) == 2 and len(labels) == len(matrices) == 1 and target.task != "regression":
-        probabilities = _checked_probabilities(numbers_of(matrices[0], "the output"))
+        probabilities = _checked_probabilities(to_floats(matrices[0], "the output"))
         return Predictions(
             target, codes=target.encode_answers(labels[0]), probabilities=probabilities
         )
@@ -89,7 +89,7 @@ def _from_arrays(arrays: Mapping[str, npt.NDArray[Any]], target: TargetSpec) -> 
 
 def _ambiguous(names: list[str]) -> str:
     return (
-        f"cannot tell which of the model's outputs {listed(names)} is the prediction; "
+        f"cannot tell which of the model's outputs {quote_names(names)} is the prediction; "
         f"name one {PREDICTION!r}, or say which in the policy, like: output: {names[-1]}"
     )
 
@@ -100,7 +100,7 @@ def _from_table(table: pd.DataFrame, target: TargetSpec) -> Predictions:
     if PREDICTION in table.columns:
         _refuse_gaps(table[PREDICTION].to_numpy(), "predictions")
         if target.task == "regression":
-            return Predictions(target, values=numbers_of(table[PREDICTION], PREDICTION))
+            return Predictions(target, values=to_floats(table[PREDICTION], PREDICTION))
         codes = target.encode_answers(table[PREDICTION])
         return Predictions(target, codes=codes, probabilities=named)
     if named is not None:
@@ -118,12 +118,12 @@ def _named_probabilities(table: pd.DataFrame, target: TargetSpec) -> Floats | No
         return None
     if target.task == "binary" and PROBABILITY in table.columns:
         _refuse_gaps(table[PROBABILITY].to_numpy(), "probabilities")
-        return _two_columns(numbers_of(table[PROBABILITY], PROBABILITY), target)
+        return _two_columns(to_floats(table[PROBABILITY], PROBABILITY), target)
     for pattern in (PROBABILITY + "_{}", "{}"):
         names = [pattern.format(label) for label in target.classes]
         if set(names) <= set(table.columns):
             _refuse_gaps(table[names].to_numpy(), "predictions")
-            matrix = np.column_stack([numbers_of(table[name], name) for name in names])
+            matrix = np.column_stack([to_floats(table[name], name) for name in names])
             return _checked_probabilities(matrix)
     return None
 
@@ -136,18 +136,18 @@ def _from_array(array: npt.NDArray[Any], target: TargetSpec) -> Predictions:
         if array.shape[1] != len(target.classes):
             raise TrainingError(
                 f"the model returned {array.shape[1]} columns, and the target has "
-                f"{len(target.classes)} labels: {listed(target.classes)}"
+                f"{len(target.classes)} labels: {quote_names(target.classes)}"
             )
-        return _from_probabilities(_checked_probabilities(numbers_of(array, "the output")), target)
+        return _from_probabilities(_checked_probabilities(to_floats(array, "the output")), target)
     if array.ndim != 1:
         raise TrainingError(
             f"the model returned an array of shape {array.shape}; "
             "one prediction for each row was expected"
         )
     if target.task == "regression":
-        return Predictions(target, values=numbers_of(array, "the output"))
+        return Predictions(target, values=to_floats(array, "the output"))
     if target.task == "binary" and _looks_like_probabilities(array, target):
-        return _from_probabilities(_two_columns(numbers_of(array, "the output"), target), target)
+        return _from_probabilities(_two_columns(to_floats(array, "the output"), target), target)
     return Predictions(target, codes=target.encode_answers(array))
 
 

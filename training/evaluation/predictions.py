@@ -43,15 +43,15 @@ class TargetSpec:
         if self.task == "binary" and len(self.classes) != 2:
             raise TrainingError(
                 f"a binary target has two labels, and this one has {len(self.classes)}: "
-                f"{listed(self.classes)}"
+                f"{quote_names(self.classes)}"
             )
         if self.task == "binary" and self.positive not in self.classes:
             raise TrainingError(
-                f"the positive label {self.positive!r} is not one of {listed(self.classes)}"
+                f"the positive label {self.positive!r} is not one of {quote_names(self.classes)}"
             )
 
     @classmethod
-    def of(
+    def from_column(
         cls,
         task: Task,
         values: Any,
@@ -113,8 +113,8 @@ class TargetSpec:
             code = by_value.get(label, by_text.get(str(label)))
             if code is None:
                 raise TrainingError(
-                    f"label {label!r} is not one of the target's: {listed(self.classes)}; where a "
-                    "model answers by other names, say in the policy which it means, like "
+                    f"label {label!r} is not one of the target's: {quote_names(self.classes)}; "
+                    "where a model answers by other names, say in the policy which it means, like "
                     f"labels: {{{label!r}: {self.classes[0]!r}, …}}"
                 )
             lookup[position] = code
@@ -188,8 +188,8 @@ class Outcome:
     predictions: Predictions
 
     @classmethod
-    def of(cls, truth: Any, predictions: Predictions) -> Self:
-        """Combine the target column of a table with the predictions for its rows.
+    def pair(cls, truth: Any, predictions: Predictions) -> Self:
+        """Pair the target column of a table with the predictions for its rows.
 
         Raises:
             TrainingError: A value is missing or not a label of the target, or the numbers of rows
@@ -197,7 +197,7 @@ class Outcome:
         """
         target = predictions.target
         encoded = (
-            numbers_of(truth, "the target") if target.task == "regression" else target.encode(truth)
+            to_floats(truth, "the target") if target.task == "regression" else target.encode(truth)
         )
         if len(encoded) != len(predictions):
             raise TrainingError(
@@ -213,7 +213,7 @@ class Outcome:
         return Outcome(self.truth[rows], self.predictions.take(rows))
 
 
-def numbers_of(values: Any, name: str) -> Floats:
+def to_floats(values: Any, name: str) -> Floats:
     """Return `values` as float64.
 
     Raises:
@@ -249,7 +249,7 @@ def _sort_key(label: Label) -> tuple[bool, Any]:
     return isinstance(label, str), label
 
 
-def listed(names: Sequence[Any] | pd.Index, most: int = 8) -> str:
+def quote_names(names: Sequence[Any] | pd.Index, most: int = 8) -> str:
     """Return the first names for a message, and how many more there are."""
     shown = ", ".join(repr(name) for name in list(names)[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -7,12 +7,12 @@ import numpy as np
 
 from cloche.training.evaluation.intervals import Interval
 from cloche.training.evaluation.metrics import is_computable
-from cloche.training.evaluation.predictions import Outcome, listed
+from cloche.training.evaluation.predictions import Outcome, quote_names
 
 _OF_CLASSES = ("roc_auc", "balanced_accuracy")
 
 
-def undefined(outcome: Outcome, scores: Mapping[str, float]) -> dict[str, str]:
+def undefined_reasons(outcome: Outcome, scores: Mapping[str, float]) -> dict[str, str]:
     """Return by metric why the outcome does not define it, for metrics whose value is `nan`."""
     return {metric: _reason(metric, outcome) for metric, value in scores.items() if isnan(value)}
 
@@ -25,7 +25,7 @@ def absent_classes(outcome: Outcome) -> list[str]:
     if not absent or not len(outcome):
         return []
     return [
-        f"no row of the holdout has the label {listed(absent)}; "
+        f"no row of the holdout has the label {quote_names(absent)}; "
         "averages over the classes are those over the others"
     ]
 
@@ -34,7 +34,7 @@ def remarks(outcome: Outcome, found: Mapping[str, Interval]) -> Iterator[str]:
     """Yield what a reader should know about the metrics of a holdout, one sentence each."""
     yield from absent_classes(outcome)
     scores = {metric: interval.value for metric, interval in found.items()}
-    for metric, reason in undefined(outcome, scores).items():
+    for metric, reason in undefined_reasons(outcome, scores).items():
         yield f"{metric} is undefined: {reason}"
     for metric, interval in found.items():
         if isnan(interval.low) and not isnan(interval.value):

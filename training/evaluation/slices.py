@@ -8,7 +8,7 @@ import pandas as pd
 from cloche.training.errors import DataError
 from cloche.training.evaluation.metrics import score_all
 from cloche.training.evaluation.predictions import Outcome
-from cloche.training.evaluation.remarks import undefined
+from cloche.training.evaluation.remarks import undefined_reasons
 from cloche.training.measurements import Slice
 
 MISSING = "(missing)"
@@ -38,7 +38,7 @@ def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[
     for value, rows in positions.items():
         part = outcome.take(np.asarray(rows))
         scores = score_all(metrics, part)
-        parts.append(Slice(column, str(value), len(rows), scores, undefined(part, scores)))
+        parts.append(Slice(column, str(value), len(rows), scores, undefined_reasons(part, scores)))
     return sorted(parts, key=lambda part: -part.rows)
 
 

@@ -45,4 +45,6 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
             raise FileNotFoundError("MLmodel is not in the store")
         return Candidate(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
-        raise RegistryError(f"{label} cannot be fetched: {explain_refusal(error) or error}") from error
+        raise RegistryError(
+            f"{label} cannot be fetched: {explain_refusal(error) or error}"
+        ) from error

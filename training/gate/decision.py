@@ -24,7 +24,7 @@ class Decision:
         return tuple(verdict for verdict in self.verdicts if verdict.result == "failed")
 
 
-def decide(gate: Gate, measured: Measurements, *, allow_breaking: bool = False) -> Decision:
+def decide(gate: Gate, measurements: Measurements, *, allow_breaking: bool = False) -> Decision:
     """Judge a version by its criteria.
 
     Every version must load in a fresh process, answer its input example in the way it is served,
@@ -33,25 +33,25 @@ def decide(gate: Gate, measured: Measurements, *, allow_breaking: bool = False) 
 
     Args:
         gate: Criteria, with `not_worse.metric` set.
-        measured: Measurements of the version.
+        measurements: Measurements of the version.
         allow_breaking: Whether to accept a changed signature, and a production version that cannot
             be scored on this holdout.
     """
     return Decision(
         (
-            _loads(measured),
-            _example(measured),
-            *(one.verdict(measured, allow_breaking=allow_breaking) for one in gate.criteria()),
-            _signature(measured.comparison, allow_breaking=allow_breaking),
+            _loads(measurements),
+            _example(measurements),
+            *(one.verdict(measurements, allow_breaking=allow_breaking) for one in gate.criteria()),
+            _signature(measurements.comparison, allow_breaking=allow_breaking),
         )
     )
 
 
-def _loads(measured: Measurements) -> Verdict:
-    reason = measured.failures.get("load")
+def _loads(measurements: Measurements) -> Verdict:
+    reason = measurements.failures.get("load")
     if reason is not None:
         return Verdict("loads", "in a fresh process", "no", "failed", f"does not load: {reason}")
-    seconds = measured.load_seconds
+    seconds = measurements.load_seconds
     found = "yes" if seconds is None else f"in {seconds:.1f} s"
     return Verdict(
         "loads",
@@ -62,9 +62,9 @@ def _loads(measured: Measurements) -> Verdict:
     )
 
 
-def _example(measured: Measurements) -> Verdict:
+def _example(measurements: Measurements) -> Verdict:
     name, required = "input example", "asked and answered as it is served"
-    reason = measured.failures.get("load") or measured.failures.get("example")
+    reason = measurements.failures.get("load") or measurements.failures.get("example")
     if reason is not None:
         return Verdict(
             name, required, "refused", "failed", f"the input example does not pass: {reason}"
@@ -79,11 +79,13 @@ def _signature(comparison: Comparison | None, *, allow_breaking: bool) -> Verdic
     if comparison is None:
         sentence = "nothing serves yet, so no client depends on a signature"
         return Verdict(name, required, "no production", "not applicable", sentence)
-    if not comparison.breaks:
+    if not comparison.breaking_changes:
         sentence = f"clients of version {comparison.version} find its columns again"
         return Verdict(name, required, "compatible", "passed", sentence)
-    sentence = f"breaks clients of version {comparison.version}: {'; '.join(comparison.breaks)}"
-    found = f"{len(comparison.breaks)} changed"
+    sentence = (
+        f"breaks clients of version {comparison.version}: {'; '.join(comparison.breaking_changes)}"
+    )
+    found = f"{len(comparison.breaking_changes)} changed"
     if allow_breaking:
         return Verdict(
             name, required, found, "passed", f"{sentence} (accepted by --allow-breaking)"

@@ -43,5 +43,5 @@ def judge(
         client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,
         extra_names=extra_names, interpreter=interpreter, say=say,
     )  # fmt: skip
-    decision = decide(policy.criteria, measured.measurements, allow_breaking=allow_breaking)
+    decision = decide(policy.resolved_gate, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

@@ -14,13 +14,13 @@ from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.predictions import Outcome
-from cloche.training.evaluation.remarks import remarks, undefined
+from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
 from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.holdout import Holdout, fetch_holdout
 from cloche.training.gate.policy import Policy, holdout_digest
-from cloche.training.gate.probe_process import Probed, probe
-from cloche.training.gate.signature import breaks
+from cloche.training.gate.probe_process import ProbeResult, probe
+from cloche.training.gate.signature import breaking_changes
 from cloche.training.measurements import Comparison, Measurements, Slice, Stage
 
 Say = Callable[[str], None]
@@ -74,10 +74,10 @@ def measure(
 
     notes: list[str] = []
 
-    def outcome_of(model: Candidate) -> tuple[Probed, Outcome | None]:
+    def probe_and_score(model: Candidate) -> tuple[ProbeResult, Outcome | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
         try:
-            probed = probe(
+            probe_result = probe(
                 model.folder,
                 holdout.frame,
                 target,
@@ -91,22 +91,23 @@ def measure(
             )
         except NotMeasured as error:
             if model is production and allow_breaking:
-                return Probed({"load": str(error)}), None
+                return ProbeResult({"load": str(error)}), None
             raise NotMeasured(
                 f"{model.label} could not be judged, and nothing was written about it: {error}"
             ) from error
-        if probed.differs:
+        if probe_result.mismatches:
+            mismatches = ", ".join(probe_result.mismatches)
             notes.append(
-                f"{model.label} was measured where it was not logged: {', '.join(probed.differs)}; "
+                f"{model.label} was measured where it was not logged: {mismatches}; "
                 "--env-manager uv measures each version in an environment of its own"
             )
-        predictions = probed.predictions
-        return probed, None if predictions is None else Outcome.of(truth, predictions)
+        predictions = probe_result.predictions
+        return probe_result, None if predictions is None else Outcome.pair(truth, predictions)
 
-    probed, outcome = outcome_of(candidate)
+    probe_result, outcome = probe_and_score(candidate)
     comparison = None
     if production is not None:
-        production_probe, production_outcome = outcome_of(production)
+        production_probe, production_outcome = probe_and_score(production)
         say("comparing the two, row by row")
         outcomes = (
             (outcome, production_outcome)
@@ -115,22 +116,24 @@ def measure(
         )
         comparison = replace(
             _comparison(policy, production, production_probe, outcomes, records),
-            breaks=breaks(production.model.signature, candidate.model.signature),
+            breaking_changes=breaking_changes(
+                production.model.signature, candidate.model.signature
+            ),
         )
-    parts, unsliced = _slices(policy, holdout, outcome)
-    scores = {} if outcome is None else score_all(policy.measured, outcome)
+    parts, slicing_failures = _slices(policy, holdout, outcome)
+    scores = {} if outcome is None else score_all(policy.measured_metrics, outcome)
     say("drawing intervals")
     found = _intervals(policy, outcome, records)
     return MeasuredVersion(
         Measurements(
             rows=len(truth),
             scores=scores,
-            undefined={} if outcome is None else undefined(outcome, scores),
+            undefined={} if outcome is None else undefined_reasons(outcome, scores),
             slices=tuple(parts),
-            unsliced=unsliced,
-            latency_ms=probed.latency_ms,
-            load_seconds=probed.load_seconds,
-            failures=failures_of(probed),
+            slicing_failures=slicing_failures,
+            latency_ms=probe_result.latency_ms,
+            load_seconds=probe_result.load_seconds,
+            failures=failures_of(probe_result),
             comparison=comparison,
         ),
         found,
@@ -140,20 +143,22 @@ def measure(
             *_notes(holdout, production, copies=len(records) - len(np.unique(records))),
             *(remarks(outcome, found) if outcome is not None else ()),
         ),
-        probed.environment,
+        probe_result.environment,
     )
 
 
-def failures_of(probed: Probed) -> dict[Stage, str]:
+def failures_of(probe_result: ProbeResult) -> dict[Stage, str]:
     """Return the failures of a probe, each with the packages that differ from those logged."""
-    differs = f" (logged with {', '.join(probed.differs)})" if probed.differs else ""
-    return {stage: f"{text}{differs}" for stage, text in probed.failures.items()}
+    differs = (
+        f" (logged with {', '.join(probe_result.mismatches)})" if probe_result.mismatches else ""
+    )
+    return {stage: f"{text}{differs}" for stage, text in probe_result.failures.items()}
 
 
 def _comparison(
     policy: Policy,
     production: Candidate,
-    production_probe: Probed,
+    production_probe: ProbeResult,
     outcomes: tuple[Outcome, Outcome] | None,
     records: Records,
 ) -> Comparison:
@@ -165,7 +170,7 @@ def _comparison(
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(
         *outcomes,
-        policy.measured,
+        policy.measured_metrics,
         resamples=policy.gate.resamples,
         confidence=policy.confidence,
         seed=policy.seed,
@@ -177,7 +182,7 @@ def _comparison(
 def _intervals(policy: Policy, outcome: Outcome | None, records: Records) -> dict[str, Interval]:
     if outcome is None:
         return {}
-    known = [metric for metric in policy.measured if is_computable(metric, outcome)]
+    known = [metric for metric in policy.measured_metrics if is_computable(metric, outcome)]
     return intervals(
         outcome, known, resamples=policy.gate.resamples, seed=policy.seed, records=records
     )
@@ -187,18 +192,18 @@ def _slices(
     policy: Policy, holdout: Holdout, outcome: Outcome | None
 ) -> tuple[list[Slice], dict[str, str]]:
     parts: list[Slice] = []
-    unsliced: dict[str, str] = {}
+    slicing_failures: dict[str, str] = {}
     if outcome is None:
-        return parts, unsliced
-    for column in policy.sliced:
+        return parts, slicing_failures
+    for column in policy.sliced_columns:
         if column not in holdout.frame.columns:
-            unsliced[column] = "the holdout has no such column"
+            slicing_failures[column] = "the holdout has no such column"
             continue
         try:
-            parts += slices(holdout.frame[column], outcome, policy.measured)
+            parts += slices(holdout.frame[column], outcome, policy.measured_metrics)
         except DataError as error:
-            unsliced[column] = "; ".join(error.problems)
-    return parts, unsliced
+            slicing_failures[column] = "; ".join(error.problems)
+    return parts, slicing_failures
 
 
 def _notes(holdout: Holdout, production: Candidate | None, *, copies: int) -> Iterator[str]:

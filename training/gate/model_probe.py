@@ -46,7 +46,9 @@ WARM_UP, MOST_REPEATS, MOST_SECONDS = 5, 200, 5.0
 LATENCY_ROWS = 50
 
 _PACKAGES = ("mlflow", "mlflow-skinny", "scikit-learn", "pandas", "numpy")
-NO_ROOM = 75  # exit code if the machine lacks the memory or disk space for the measurement
+EXIT_NO_RESOURCES = (
+    75  # exit code if the machine lacks the memory or disk space for the measurement
+)
 _REASON_CHARACTERS = 500
 _WHOLE: dict[Any, type] = {DataType.integer: np.int32, DataType.long: np.int64}
 _FRACTIONAL: dict[Any, type] = {DataType.float: np.float32, DataType.double: np.float64}
@@ -84,11 +86,11 @@ def main(folder: Path, host: Host) -> None:
             _probe(folder, task, holdout, report, host)
         report.add(stage="done")
     except Exception as error:
-        if not (absent := exhausted_resource(error)):
+        if not (resource := exhausted_resource(error)):
             raise
         with suppress(OSError):
-            report.add(lacking=absent)
-        sys.exit(NO_ROOM)
+            report.add(exhausted=resource)
+        sys.exit(EXIT_NO_RESOURCES)
 
 
 def _probe(
@@ -104,11 +106,11 @@ def _probe(
         rows=holdout,
     )
 
-    def served() -> None:
+    def answer_example() -> None:
         if reason := host.serving_problem(model, path, lambda: _example(model, path, rows)):
             raise NotServable(reason)
 
-    def predicted() -> Predictions:
+    def predict_holdout() -> Predictions:
         raw = model.predict(rows)
         found = read(raw, target, rows=len(holdout), name=task["output"])
         if reason := host.encoding_problem(raw, len(holdout)):
@@ -116,11 +118,11 @@ def _probe(
         return found
 
     with suppress(StageError):
-        report.stage("example", served, rows=holdout)
-    asked = task["asked"]
-    lists = {"classes": tuple(asked["classes"]), "answers": tuple(map(tuple, asked["answers"]))}
-    target = TargetSpec(**{**asked, **lists})
-    predictions = report.stage("predict", predicted, rows=holdout)
+        report.stage("example", answer_example, rows=holdout)
+    spec = task["target_spec"]
+    lists = {"classes": tuple(spec["classes"]), "answers": tuple(map(tuple, spec["answers"]))}
+    target = TargetSpec(**{**spec, **lists})
+    predictions = report.stage("predict", predict_holdout, rows=holdout)
     arrays = {name: getattr(predictions, name) for name in ("codes", "values", "probabilities")}
     np.savez(
         folder / "predictions.npz",
@@ -130,7 +132,7 @@ def _probe(
         latency = report.stage("latency", lambda: one_row_latency(model, rows), rows=holdout)
         report.add(latency_ms=latency)
     if "example" not in report.failures:  # the predictions may have broken the process since
-        report.stage("example", served, rows=holdout)
+        report.stage("example", answer_example, rows=holdout)
 
 
 def environment() -> dict[str, Any]:
@@ -165,9 +167,9 @@ class Report:
     def add(self, **facts: Any) -> None:
         """Add facts and replace the file atomically: a model may end this process at any moment."""
         self._content.update(facts)
-        coming = self._path.with_suffix(".coming")
-        coming.write_text(self._encode(self._content), encoding="utf-8")
-        coming.replace(self._path)
+        incomplete = self._path.with_suffix(".incomplete")
+        incomplete.write_text(self._encode(self._content), encoding="utf-8")
+        incomplete.replace(self._path)
 
     def stage(self, name: str, work: Callable[[], Any], rows: pd.DataFrame | None = None) -> Any:
         """Execute a stage; an exception of the model is its result.

@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cloche.training.errors import RecipeError, RegistryError, TrainingError
-from cloche.training.evaluation.predictions import Label, TargetSpec, listed
+from cloche.training.evaluation.predictions import Label, TargetSpec, quote_names
 from cloche.training.names import METADATA, METADATA_SCHEMA
 from cloche.training.recipe import yaml_document
 from cloche.training.recipe.criteria.gate import Gate
@@ -92,22 +92,22 @@ class Policy(Section):
         return self
 
     @property
-    def measured(self) -> tuple[str, ...]:
+    def measured_metrics(self) -> tuple[str, ...]:
         """Every metric that is measured; the one compared with production comes first."""
         chosen = self.metrics or tuple(metrics_for(self.task))
         return tuple(dict.fromkeys((*chosen, *(metric for _, metric in self.gate.metrics()))))
 
     @property
-    def sliced(self) -> tuple[str, ...]:
+    def sliced_columns(self) -> tuple[str, ...]:
         """Every column that the holdout is sliced by."""
         return tuple(dict.fromkeys((*self.slices, *self.gate.columns())))
 
     @property
-    def criteria(self) -> Gate:
+    def resolved_gate(self) -> Gate:
         """The gate's criteria, with the metric of the comparison set."""
         if self.gate.not_worse is None or self.gate.not_worse.metric is not None:
             return self.gate
-        named = self.gate.not_worse.model_copy(update={"metric": self.measured[0]})
+        named = self.gate.not_worse.model_copy(update={"metric": self.measured_metrics[0]})
         return self.gate.model_copy(update={"not_worse": named})
 
     @property
@@ -118,7 +118,7 @@ class Policy(Section):
     def target_of(self, truth: pd.Series) -> TargetSpec:
         """Return the target, with the labels that the policy names or the target column has."""
         if self.task == "regression" or not self.classes:
-            target = TargetSpec.of(
+            target = TargetSpec.from_column(
                 self.task, truth, positive=self.positive, threshold=self.threshold
             )
         else:
@@ -129,8 +129,8 @@ class Policy(Section):
         unknown = [label for label in self.labels.values() if label not in target.classes]
         if unknown:
             raise TrainingError(
-                f"labels: the policy means {listed(unknown)}, and the target has "
-                f"{listed(target.classes)}"
+                f"labels: the policy means {quote_names(unknown)}, and the target has "
+                f"{quote_names(target.classes)}"
             )
         return replace(target, answers=tuple(self.labels.items()))
 

@@ -24,10 +24,10 @@ from cloche.training.child_process import PROBE, Exit, run_module
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
-from cloche.training.gate.model_probe import NO_ROOM
+from cloche.training.gate.model_probe import EXIT_NO_RESOURCES
 from cloche.training.measurements import Stage
 
-_DOING: dict[str, str] = {
+_ACTIVITIES: dict[str, str] = {
     "load": "loading",
     "example": "answering the input example",
     "predict": "predicting the holdout",
@@ -36,16 +36,16 @@ _DOING: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Probed:
-    """What a fresh process measured of a model.
+class ProbeResult:
+    """The result of a probe: what a fresh process measured of a model.
 
     Attributes:
         failures: Stage → description of the failure.
         predictions: Predictions for the holdout, in its order; None if there are none.
         load_seconds: Seconds that loading took.
         latency_ms: Median time of one-row predictions, in milliseconds.
-        differs: Differences between the process's environment and the one that the model was logged
-            with.
+        mismatches: Differences between the process's environment and the one that the model was
+            logged with.
         environment: Python and packages of the process.
     """
 
@@ -53,7 +53,7 @@ class Probed:
     predictions: Predictions | None = None
     load_seconds: float | None = None
     latency_ms: float | None = None
-    differs: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -69,7 +69,7 @@ def probe(
     timeout: float,
     extra_names: Sequence[str] = (),
     interpreter: Callable[[Path], str] = lambda _: "",
-) -> Probed:
+) -> ProbeResult:
     """Load a model in a new process and let it predict.
 
     Args:
@@ -101,7 +101,7 @@ def probe(
         "features": list(features),
         "output": output,
         "latency": latency,
-        "asked": {
+        "target_spec": {
             "task": target.task,
             "classes": target.classes,
             "positive": target.positive,
@@ -114,17 +114,19 @@ def probe(
         (folder / "task.json").write_text(json.dumps(task), encoding="utf-8")
         write_parquet(holdout, folder / "holdout.parquet", "the holdout")
         ended = run_module(PROBE, folder, timeout, extra_names=extra_names, python=python)
-        return replace(_result(folder, ended, target, extra_names), differs=differs)
+        return replace(_result(folder, ended, target, extra_names), mismatches=differs)
 
 
-def _result(folder: Path, ended: Exit, target: TargetSpec, extra_names: Sequence[str]) -> Probed:
+def _result(
+    folder: Path, ended: Exit, target: TargetSpec, extra_names: Sequence[str]
+) -> ProbeResult:
     report = _report(folder)
     failures: dict[Stage, str] = dict(report.get("failures", {}))
     stage = report.get("stage")
-    _refuse_to_judge(stage, ended, report)
+    _require_measurement(stage, ended, report)
     if stage != "done":  # after it, all results are written, whatever exit handlers do
-        doing = _DOING.get(stage or "load")
-        how = ended.how if ended.code != 0 else "the process ended itself"
+        doing = _ACTIVITIES.get(stage or "load")
+        how = ended.description if ended.code != 0 else "the process ended itself"
         # After the stage `load` the model has received rows and may have printed them.
         said = f": …{ended.tail}" if stage in (None, "load") and ended.code and ended.tail else ""
         failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
@@ -136,7 +138,7 @@ def _result(folder: Path, ended: Exit, target: TargetSpec, extra_names: Sequence
         except (OSError, ValueError, TypeError, zipfile.BadZipFile):
             failures["predict"] = "its process left predictions that cannot be read"
     failures = {stage: with_fix(text, os.environ, extra_names) for stage, text in failures.items()}
-    return Probed(
+    return ProbeResult(
         failures, predictions, report.get("load_seconds"), report.get("latency_ms"),
         environment=report.get("environment", {}),
     )  # fmt: skip
@@ -153,27 +155,27 @@ def _report(folder: Path) -> dict[str, Any]:
         return {"stage": "done", "failures": {"load": "its process left no readable report"}}
 
 
-def _refuse_to_judge(stage: str | None, ended: Exit, report: Mapping[str, Any]) -> None:
-    """Check that the process could do its work.
+def _require_measurement(stage: str | None, ended: Exit, report: Mapping[str, Any]) -> None:
+    """Check that the process could do its work, so that its result is one of the model.
 
     Raises:
         NotMeasured: The process could not, for a reason that is not in the model.
     """
     if stage == "done":
         return
-    doing = f"while {_DOING.get(stage or 'load', 'ending')}: "
-    if ended.code == NO_ROOM:
+    doing = f"while {_ACTIVITIES.get(stage or 'load', 'ending')}: "
+    if ended.code == EXIT_NO_RESOURCES:
         raise NotMeasured(
-            f"{doing}the machine has no more {report.get('lacking', 'room')}; make room, and run "
+            f"{doing}the machine has no more {report.get('exhausted', 'room')}; make room, and run "
             "the command again"
         )
     if ended.code == -signal.SIGKILL:
         raise NotMeasured(
-            f"{doing}{ended.how}, as systems do it where memory runs out; give it more memory, or "
-            "end what else runs here, and run the command again"
+            f"{doing}{ended.description}, as systems do it where memory runs out; give it more "
+            "memory, or end what else runs here, and run the command again"
         )
-    if stage is None and ended.own and ended.code is not None:
+    if stage is None and ended.in_current_environment and ended.code is not None:
         raise NotMeasured(
-            f"the gate's own process does not start here: {ended.how}: …{ended.tail}; "
+            f"the gate's own process does not start here: {ended.description}: …{ended.tail}; "
             "`cloche doctor` says what this installation lacks"
         )

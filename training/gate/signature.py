@@ -9,7 +9,9 @@ from mlflow.types.schema import ColSpec, ParamSchema, Schema, TensorSpec
 Spec = ColSpec | TensorSpec
 
 
-def breaks(serving: ModelSignature | None, judged: ModelSignature | None) -> tuple[str, ...]:
+def breaking_changes(
+    serving: ModelSignature | None, judged: ModelSignature | None
+) -> tuple[str, ...]:
     """Return the changes that break clients of the signature `serving`, one sentence each.
 
     A removed or retyped column, and a new required input, break a client; new optional inputs and

@@ -21,7 +21,7 @@ from cloche.training.promotion.registry import RegisteredModel, find_version
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedCandidate:
     """A version with the result of the gate.
 
     Attributes:
@@ -55,7 +55,7 @@ def chosen_version(model: RegisteredModel, request: PromotionRequest) -> str:
 
 def evaluate(
     client: MlflowClient, model: RegisteredModel, request: PromotionRequest, say: Say
-) -> Evaluated:
+) -> EvaluatedCandidate:
     """Judge the requested version against the production version, without writing anything.
 
     Raises:
@@ -90,7 +90,7 @@ def evaluate(
             say=say,
         )
     outcome = gate_outcome_of(judgement, forced=request.force)
-    return Evaluated(model, number, judgement, outcome, digest)
+    return EvaluatedCandidate(model, number, judgement, outcome, digest)
 
 
 def _policy(candidate: Candidate, request: PromotionRequest) -> Policy:

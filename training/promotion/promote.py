@@ -17,7 +17,11 @@ from cloche.training.promotion.alias_moves import (
     move_production,
 )
 from cloche.training.promotion.audit import audit_tags, promoter
-from cloche.training.promotion.evaluate_candidate import Evaluated, chosen_version, evaluate
+from cloche.training.promotion.evaluate_candidate import (
+    EvaluatedCandidate,
+    chosen_version,
+    evaluate,
+)
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
@@ -42,7 +46,7 @@ class Promotion:
     model: str
     version: str
     replaced: str | None = None
-    evaluated: Evaluated | None = None
+    evaluated: EvaluatedCandidate | None = None
     run_id: str | None = None
     stages: str | None = None
 
@@ -54,7 +58,7 @@ class PromotionRefusal(GateRefusal):
         run_id: Id of the run with the evidence; None if none was written.
     """
 
-    def __init__(self, evaluated: Evaluated, run_id: str | None) -> None:
+    def __init__(self, evaluated: EvaluatedCandidate, run_id: str | None) -> None:
         self.evaluated = evaluated
         self.run_id = run_id
         failed = evaluated.judgement.decision.failed
@@ -102,7 +106,12 @@ def promote(
 
 
 def apply(
-    client: MlflowClient, evaluated: Evaluated, request: PromotionRequest, *, say: Say, clock: Clock
+    client: MlflowClient,
+    evaluated: EvaluatedCandidate,
+    request: PromotionRequest,
+    *,
+    say: Say,
+    clock: Clock,
 ) -> Promotion:
     """Write the result of the gate and act on it; all writes of a judged version happen here.
 
@@ -126,7 +135,7 @@ def apply(
     say("moving the aliases")
     by = promoter(os.environ)
     with promotion_lock(client, found.name, by, clock) as held:
-        _unchanged(found, held.model, number, named=request.version is not None)
+        _check_aliases(found, held.model, number, named=request.version is not None)
         reason = request.reason or "passed the gate"
         tags = {
             GATE: evaluated.outcome,
@@ -149,12 +158,14 @@ def _already_serving(
     if found.challenger != number and version.current_stage == PRODUCTION_STAGE:
         return Promotion(found.name, number)
     with promotion_lock(client, found.name, promoter(os.environ), clock) as held:
-        _unchanged(found, held.model, number, named=True)
+        _check_aliases(found, held.model, number, named=True)
         stages = follow_up(client, held.model, number)
     return Promotion(found.name, number, stages=stages)
 
 
-def _unchanged(before: RegisteredModel, now: RegisteredModel, number: str, *, named: bool) -> None:
+def _check_aliases(
+    before: RegisteredModel, now: RegisteredModel, number: str, *, named: bool
+) -> None:
     """Check that the aliases are those that were read when the judgement began.
 
     Raises:

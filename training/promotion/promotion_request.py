@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
-from cloche.training.child_process import PROBE, imported
+from cloche.training.child_process import PROBE, import_ahead
 
 PROBE_SECONDS = 300.0
 
@@ -48,4 +48,4 @@ class PromotionRequest:
     def importing(self) -> AbstractContextManager[None]:
         """Begin the imports of the processes that measure, unless each has its own environment."""
         local = self.env_manager == LOCAL
-        return imported(PROBE, self.host_env) if local else nullcontext()
+        return import_ahead(PROBE, self.host_env) if local else nullcontext()

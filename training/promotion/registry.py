@@ -56,7 +56,7 @@ def find_model(client: MlflowClient, name: str) -> RegisteredModel:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         names = [model.name for model in registered_models(client)]
-        there = f"there are {listed(names)}" if names else "the registry is empty"
+        there = f"there are {join_names(names)}" if names else "the registry is empty"
         where = without_password(str(client._registry_uri))
         raise RegistryError(f"no registered model {name!r} in {where}; {there}") from None
     return as_model(found)
@@ -80,11 +80,11 @@ def find_version(client: MlflowClient, model: str, number: str) -> ModelVersion:
         if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             raise
         numbers = [str(version.version) for version in versions_of(client, model)]
-        there = f"there are {listed(numbers)}" if numbers else "it has none"
+        there = f"there are {join_names(numbers)}" if numbers else "it has none"
         raise RegistryError(f"{model} has no version {number}; {there}") from None
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Return names for a message, up to the number that a person reads."""
     shown = list(names)
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""

@@ -18,7 +18,7 @@ from cloche.training.names import DIGEST, GATE, PREVIOUS, PRODUCTION, PROMOTED_A
 from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
-from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, listed
+from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, join_names
 
 _SYSTEM_CLOCK = Clock()
 
@@ -112,7 +112,9 @@ def _previous(client: MlflowClient, found: RegisteredModel) -> str:
     others = _others(versions, found)
     if found.previous is None or found.previous == found.production:
         there = (
-            f"promoted before: {listed(others)}; name one: --to N" if others else "none was before"
+            f"promoted before: {join_names(others)}; name one: --to N"
+            if others
+            else "none was before"
         )
         raise RegistryError(f"{found.name} has no previous version to go back to ({there})")
     at = {str(v.version): v.tags[PROMOTED_AT] for v in versions if PROMOTED_AT in v.tags}
@@ -129,7 +131,7 @@ def _previous(client: MlflowClient, found: RegisteredModel) -> str:
 
 def _never_there(client: MlflowClient, found: RegisteredModel, number: str) -> str:
     others = _others(versions_of(client, found.name), found)
-    there = f"promoted before: {listed(others)}" if others else "none was"
+    there = f"promoted before: {join_names(others)}" if others else "none was"
     return (
         f"{found.name} version {number} was never in production ({there}); "
         f"`cloche promote {shlex.quote(found.name)} --version {number}` asks the gate, --force "

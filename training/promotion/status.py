@@ -174,7 +174,7 @@ def _score(
     training = _run_data(client, version.run_id)
     if policy is None or training is None:
         return None, None
-    metric = policy.measured[0]
+    metric = policy.measured_metrics[0]
     return metric, training.metrics.get(f"holdout/{metric}")
 
 

@@ -47,7 +47,7 @@ def explain(
     return list(dict.fromkeys(messages))
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return `value` for a message: short, and without the password of a URL."""
     text = repr(mask(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= _FOUND_CHARACTERS else f"{text[:_FOUND_CHARACTERS]}…"
@@ -56,7 +56,7 @@ def shown(value: Any) -> str:
 def _messages(
     item: Mapping[str, Any], path: Path, sections: Sequence[type[BaseModel]]
 ) -> Iterator[str]:
-    kind, context, found = item["type"], item.get("ctx", {}), shown(item["input"])
+    kind, context, found = item["type"], item.get("ctx", {}), format_value(item["input"])
     if kind == "extra_forbidden":
         keys = dict.fromkeys(key for section in sections for key in _keys(section))
         yield f"unknown key; {suggestion(str(path[-1]), keys)}"

@@ -128,9 +128,9 @@ class Columns(Section):
     @property
     def features(self) -> tuple[str, ...]:
         """All feature columns, in the order of the roles and, within a role, of the recipe."""
-        return tuple(name for role in ROLES for name in self.of(role))
+        return tuple(name for role in ROLES for name in self.with_role(role))
 
-    def of(self, role: Role) -> tuple[str, ...]:
+    def with_role(self, role: Role) -> tuple[str, ...]:
         """Return the columns that have `role`."""
         columns: tuple[str, ...] = getattr(self, role)
         return columns

@@ -26,7 +26,7 @@ def model_card(
         )
         for column, parts in evaluation.slices.items()
     }
-    card = template("cloche.training.tracking", "card.md.jinja", shown=shown)
+    card = template("cloche.training.tracking", "card.md.jinja", format_value=format_value)
     return card.render(
         recipe=recipe,
         evaluation=evaluation,
@@ -38,7 +38,7 @@ def model_card(
     )
 
 
-def shown(value: float) -> str:
+def format_value(value: float) -> str:
     """Return a metric's value for people."""
     return "undefined" if math.isnan(value) else f"{value:.4f}"
 

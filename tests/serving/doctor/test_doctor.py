@@ -253,7 +253,10 @@ def accelerates_it(setup: Setup, text: str) -> None:
     words = shlex.split(re.search(r"cloche (accelerate .*)$", text)[1])
     rows = setup.folder / "rows.csv"
     rows.write_text("a\n1\n")
-    refused = patch("cloche.training.accelerate.twin_of", side_effect=TwinRefused("by its flavor"))
+    refused = patch(
+        "cloche.training.accelerate_version.make_twin_in_process",
+        side_effect=TwinRefused("by its flavor"),
+    )
     with refused:
         done = CliRunner().invoke(cloche, [*words, "--data", str(rows)], env=setup.variables)
     assert isinstance(done.exception, TwinRefused), (done.output, done.exception)

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original_model import of_estimator
+from cloche.training.acceleration.original_model import original_from_estimator
 from cloche.training.acceleration.proof.equivalence import Proof
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.errors import TwinRefused
 from cloche.training.recipe.load import load_recipe
 from cloche.training.train import _accelerate
@@ -34,7 +34,9 @@ def proven(model: Any, known: pd.DataFrame, rows: pd.DataFrame) -> Proof:
     labels = np.asarray(tells == 0, dtype=int)
     model.fit(known, labels)
     signature = infer_signature(known, model.predict(known))
-    return accelerate(of_estimator(model, signature, predict="predict_proba"), rows).proof
+    return make_proven_twin(
+        original_from_estimator(model, signature, predict="predict_proba"), rows
+    ).proof
 
 
 def numbers(*first: Any) -> Made:

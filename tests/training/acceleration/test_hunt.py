@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.conversion.trees import consists_of_trees, thresholds
 from cloche.training.acceleration.onnx_session import Session
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from tests.training.acceleration import zoo
 
 hunt = settings(
@@ -34,7 +34,7 @@ def prey(family: str) -> tuple[OriginalModel, Session]:
     else:
         rows = zoo.table()
         original = zoo.original_of(zoo.fit_table(*zoo.family(family)), rows)
-    twin = accelerate(original, rows)
+    twin = make_proven_twin(original, rows)
     return original, Session(twin.graph, original.inputs, len(original.classes))
 
 

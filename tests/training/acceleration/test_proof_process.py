@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 
 from cloche.registry.env_manager import extra_requirements, interpreter
 from cloche.training.acceleration import proof_process
-from cloche.training.acceleration.proof_process import twin_of
+from cloche.training.acceleration.proof_process import make_twin_in_process
 from cloche.training.child_process import Exit
 from cloche.training.errors import TrainingError
 
@@ -54,7 +54,7 @@ def save(tmp_path: Path):
 )
 def test_of_a_model_that_cannot_be_loaded_nothing_is_known(save, estimator, reason):
     with pytest.raises(TrainingError, match=reason):
-        twin_of(save(estimator), ROWS)
+        make_twin_in_process(save(estimator), ROWS)
 
 
 @pytest.mark.parametrize(("left", "shown"), [("", True), ('{"begun": true}', False)])
@@ -68,7 +68,7 @@ def test_what_a_process_printed_is_shown_only_before_the_model_saw_rows(
     monkeypatch.setattr(proof_process, "run_module", run_module)
 
     with pytest.raises(TrainingError, match="killed by SIGKILL") as told:
-        twin_of(tmp_path, ROWS)
+        make_twin_in_process(tmp_path, ROWS)
     assert ("a row" in str(told.value)) == shown
 
 
@@ -79,6 +79,6 @@ def test_it_is_proven_in_the_environment_that_the_version_was_logged_with(save, 
     also = extra_requirements("acceleration")
     own = interpreter(model, "uv", tmp_path / "cache", print, also=also)
 
-    twin = twin_of(model, ROWS, python=own)
+    twin = make_twin_in_process(model, ROWS, python=own)
 
     assert twin.document["proof"]["versions"]["scikit-learn"] == OTHER

@@ -9,9 +9,9 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.registry.version_digest import digest_tree
-from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original_model import of_folder
+from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.gate.candidate import fetch
 from tests.training.conftest import make_holdout
@@ -32,7 +32,7 @@ def folder(version, tmp_path) -> Path:
 
 @pytest.fixture
 def twin(folder, holdout) -> Twin:
-    return accelerate(of_folder(folder), holdout[["hour", "wind", "gust"]])
+    return make_proven_twin(load_original(folder), holdout[["hour", "wind", "gust"]])
 
 
 @pytest.fixture

@@ -35,7 +35,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from cloche.training.acceleration.original_model import OriginalModel, of_estimator, of_fitted
+from cloche.training.acceleration.original_model import (
+    OriginalModel,
+    original_from_estimator,
+    original_from_fitted,
+)
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
 from cloche.training.recipe.schema import Recipe
@@ -240,8 +244,10 @@ def by_recipe(estimator: str) -> tuple[pd.DataFrame, OriginalModel]:
     )
     rows = model_inputs(table(), recipe.columns)
     fitted = fit(recipe, rows, pd.Series(truth(rows, "binary")))
-    return rows, of_fitted(fitted, make_signature(rows, fitted.predict(rows)))
+    return rows, original_from_fitted(fitted, make_signature(rows, fitted.predict(rows)))
 
 
 def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> OriginalModel:
-    return of_estimator(pipeline, infer_signature(rows, pipeline.predict(rows)), **options)
+    return original_from_estimator(
+        pipeline, infer_signature(rows, pipeline.predict(rows)), **options
+    )

@@ -16,7 +16,9 @@ def run(*arguments):
 def test_it_says_what_was_compared_and_a_script_gets_json(log_version, monkeypatch):
     log_version()
     twin = Twin(b"", {}, Proof(rows=600))
-    monkeypatch.setattr("cloche.training.accelerate.twin_of", lambda *_, **__: twin)
+    monkeypatch.setattr(
+        "cloche.training.accelerate_version.make_twin_in_process", lambda *_, **__: twin
+    )
 
     said = run().stdout
     document = json.loads(run("--version", "1", "--json").stdout)

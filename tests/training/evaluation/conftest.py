@@ -20,7 +20,7 @@ def binary_outcome() -> MakeOutcome:
         noise = np.random.default_rng(seed).normal(size=rows)
         probability = 1 / (1 + np.exp(-(skill * (truth - 0.5) + noise - 0.8)))
         target = TargetSpec("binary", (0, 1), 1)
-        return Outcome.of(truth, read(probability, target, rows=rows))
+        return Outcome.pair(truth, read(probability, target, rows=rows))
 
     return make
 
@@ -32,6 +32,6 @@ def regression_outcome() -> MakeOutcome:
     def make(rows: int = 400, error: float = 1.0, seed: int = 0) -> Outcome:
         truth = np.random.default_rng(1).normal(10, 2, size=rows)
         noise = np.random.default_rng(seed).normal(scale=error, size=rows)
-        return Outcome.of(truth, read(truth + noise, TargetSpec("regression"), rows=rows))
+        return Outcome.pair(truth, read(truth + noise, TargetSpec("regression"), rows=rows))
 
     return make

@@ -7,7 +7,12 @@ import pandas as pd
 import pytest
 
 from cloche.training.evaluation.evaluate import Outcome, TargetSpec
-from cloche.training.evaluation.importance import REPEATS, SECONDS, feature_importance, unjudged
+from cloche.training.evaluation.importance import (
+    REPEATS,
+    SECONDS,
+    feature_importance,
+    unmeasured_note,
+)
 from cloche.training.evaluation.model_output import read
 
 ROWS, COLUMNS = 300, 50
@@ -28,7 +33,9 @@ def measured(*, seconds_each: float = 0.0, seed: int = 0) -> tuple[pd.DataFrame,
     target, said, ticks = TargetSpec("regression"), [], count()
 
     def judge(rows: pd.DataFrame, truth: np.ndarray) -> Outcome:
-        return Outcome.of(truth, read((3 * rows["c0"] + rows["c1"]).to_numpy(), target, rows=ROWS))
+        return Outcome.pair(
+            truth, read((3 * rows["c0"] + rows["c1"]).to_numpy(), target, rows=ROWS)
+        )
 
     found = feature_importance(
         features, (3 * features["c0"] + features["c1"]).to_numpy(), metric="rmse", judge=judge,
@@ -44,7 +51,7 @@ def test_what_the_model_looks_at_comes_first_and_the_rest_counts_nothing():
     assert found["mean"][0] > 2 * found["mean"][1] > 0
     assert (found["mean"][2:] == 0).all()
     assert (found["repeats"] == REPEATS).all()
-    assert unjudged(found) is None
+    assert unmeasured_note(found) is None
     assert said == []
 
 
@@ -55,7 +62,7 @@ def test_when_the_time_is_up_a_random_sample_of_the_columns_was_judged():
     assert 10 < len(judged) < 25
     assert sorted(judged["feature"]) != sorted(f"c{at}" for at in range(len(judged)))
     assert found["mean"][len(judged) :].isna().all()
-    assert f"{len(judged)} of 50 columns was measured within 30 s" in str(unjudged(found))
+    assert f"{len(judged)} of 50 columns was measured within 30 s" in str(unmeasured_note(found))
     assert len(said) == 2
     assert "round 1 of 3" in said[0]
     assert "of 50 columns" in said[0]
@@ -76,4 +83,4 @@ def test_the_most_important_columns_are_shuffled_again_first(rounds):
     found, _ = measured(seconds_each=SECONDS / (COLUMNS * rounds))
     assert found["repeats"][0] == int(rounds) + 1
     assert found["repeats"].min() == int(rounds)
-    assert unjudged(found) is None
+    assert unmeasured_note(found) is None

@@ -50,7 +50,7 @@ def test_pairing_tells_two_models_apart_where_their_own_intervals_overlap(regres
     production = regression_outcome(rows=400)
     truth, values = production.truth, production.predictions.values
     closer = truth + 0.9 * (values - truth)
-    candidate = Outcome.of(truth, read(closer, TargetSpec("regression"), rows=400))
+    candidate = Outcome.pair(truth, read(closer, TargetSpec("regression"), rows=400))
     own = [intervals(o, ["mae"], resamples=300, seed=0)["mae"] for o in (candidate, production)]
     difference = paired_differences(candidate, production, ["mae"], resamples=300, seed=0)["mae"]
     assert own[0].high > own[1].low
@@ -71,7 +71,7 @@ def test_a_gain_is_positive_for_the_better_model_whichever_way_the_metric_points
 
 def test_bounds_are_unknown_where_many_draws_do_not_define_the_metric():
     truth = [0] * 20 + [1]
-    outcome = Outcome.of(
+    outcome = Outcome.pair(
         truth, read(np.linspace(0.1, 0.9, 21), TargetSpec("binary", (0, 1), 1), rows=21)
     )
     interval = intervals(outcome, ["roc_auc"], resamples=200, seed=0)["roc_auc"]
@@ -110,7 +110,7 @@ def test_a_model_worse_by_the_margin_is_seldom_mistaken_for_one_that_is_not():
         right = generator.random(rows) < 0.8
         also_right = right & (generator.random(rows) >= margin / 0.8)
         production, candidate = (
-            Outcome.of(truth, read(np.where(hit, truth, 1 - truth), target, rows=rows))
+            Outcome.pair(truth, read(np.where(hit, truth, 1 - truth), target, rows=rows))
             for hit in (right, also_right)
         )
         found = paired_differences(

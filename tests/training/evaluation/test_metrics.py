@@ -11,7 +11,7 @@ from cloche.training.evaluation.intervals import intervals
 from cloche.training.evaluation.metrics import score, score_all
 from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
-from cloche.training.evaluation.remarks import remarks, undefined
+from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
 from cloche.training.recipe.metric_catalog import METRICS, metrics_for
 
@@ -30,7 +30,7 @@ def outcome_of(classes, truth, *, task="multiclass", seed=0, only=None):
     predictions = Predictions(
         TargetSpec(task, classes, positive), codes=codes.astype(np.intp), probabilities=matrix
     )
-    return Outcome.of(np.array(classes, dtype=object)[truth], predictions)
+    return Outcome.pair(np.array(classes, dtype=object)[truth], predictions)
 
 
 def over_classes(outcome):
@@ -100,7 +100,7 @@ def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
     expected = of_two_classes(outcome)
     found = score_all(metrics_for("binary"), outcome)
     same(found, expected)
-    reasons = undefined(outcome, found)
+    reasons = undefined_reasons(outcome, found)
     assert set(reasons) == {name for name, value in expected.items() if isnan(value)}
     for name, reason in reasons.items():
         label = repr(
@@ -125,7 +125,7 @@ def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
 )
 def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
     truth, values = np.array(truth), np.array([1.5, 2.0, 3.0])
-    outcome = Outcome.of(truth, Predictions(TargetSpec("regression"), values=values))
+    outcome = Outcome.pair(truth, Predictions(TargetSpec("regression"), values=values))
     errors = truth - values
     expected = {
         "mae": np.mean(np.abs(errors)),
@@ -135,7 +135,7 @@ def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
     }
     found = score_all(metrics_for("regression"), outcome)
     same(found, expected)
-    assert undefined(outcome, found) == reasons
+    assert undefined_reasons(outcome, found) == reasons
 
 
 def told(outcome):
@@ -169,11 +169,11 @@ DIGIT = TargetSpec("binary", (0, 1), 1)
 
 
 def of_labels(truth, labels):
-    return Outcome.of(truth, read(labels, DIGIT, rows=len(labels)))
+    return Outcome.pair(truth, read(labels, DIGIT, rows=len(labels)))
 
 
 def of_probabilities(truth, probabilities, target=DIGIT):
-    return Outcome.of(truth, read(np.array(probabilities), target, rows=len(probabilities)))
+    return Outcome.pair(truth, read(np.array(probabilities), target, rows=len(probabilities)))
 
 
 def test_the_positive_label_decides_what_precision_and_ranking_are_about():

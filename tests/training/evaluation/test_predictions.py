@@ -169,20 +169,23 @@ def test_several_outputs_without_a_choice_are_refused_by_their_names(output, nam
 
 
 def test_a_target_is_found_in_its_column_and_the_greater_label_is_positive():
-    target = TargetSpec.of("binary", pd.Series(["yes", "no", "yes", None]))
+    target = TargetSpec.from_column("binary", pd.Series(["yes", "no", "yes", None]))
     assert (target.classes, target.positive) == (("no", "yes"), "yes")
 
 
 def outcome(truth) -> Outcome:
-    return Outcome.of(truth, read([0, 1], DIGIT, rows=2))
+    return Outcome.pair(truth, read([0, 1], DIGIT, rows=2))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TargetSpec.of("binary", [0, 1, 2]), "two labels, and this one has 3: 0, 1, 2"),
         (
-            lambda: TargetSpec.of("binary", ["yes", "no"], positive="maybe"),
+            lambda: TargetSpec.from_column("binary", [0, 1, 2]),
+            "two labels, and this one has 3: 0, 1, 2",
+        ),
+        (
+            lambda: TargetSpec.from_column("binary", ["yes", "no"], positive="maybe"),
             "'maybe' is not one of 'no', 'yes'",
         ),
         (lambda: outcome([0, 1, 1]), "2 predictions for 3 rows"),
@@ -195,12 +198,12 @@ def test_a_target_that_is_not_what_is_asked_for_is_refused(make, message):
 
 
 def test_taking_rows_takes_truth_and_predictions_together():
-    outcome = Outcome.of([0, 1, 1], read([0.2, 0.9, 0.4], DIGIT, rows=3)).take(np.array([2, 0]))
+    outcome = Outcome.pair([0, 1, 1], read([0.2, 0.9, 0.4], DIGIT, rows=3)).take(np.array([2, 0]))
     assert outcome.truth.tolist() == [1, 0]
     assert outcome.predictions.positive_probability().tolist() == [0.4, 0.2]
 
 
 def test_a_column_without_numbers_is_told_without_its_values():
     with pytest.raises(TrainingError, match="does not hold numbers, but float, str") as caught:
-        Outcome.of([1.0, "Kim"], read([1.0, 2.0], PRICE, rows=2))
+        Outcome.pair([1.0, "Kim"], read([1.0, 2.0], PRICE, rows=2))
     assert "Kim" not in str(caught.value)

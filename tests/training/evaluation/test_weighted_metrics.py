@@ -43,7 +43,7 @@ def regressions(draw):
     numbers = st.lists(st.integers(-5, 5), min_size=rows, max_size=rows)
     truth, values = np.array(draw(numbers), float), np.array(draw(numbers), float)
     weights = np.array(draw(st.lists(COUNTS, min_size=rows, max_size=rows)), float)
-    return Outcome.of(truth, read(values, TargetSpec("regression"), rows=rows)), weights
+    return Outcome.pair(truth, read(values, TargetSpec("regression"), rows=rows)), weights
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_metrics_are_the_same_by_either_way(outcomes, data):
 
 
 def test_labels_alone_have_no_weighted_ranking():
-    outcome = Outcome.of([0, 1], read([0, 1], TargetSpec("binary", (0, 1), 1), rows=2))
+    outcome = Outcome.pair([0, 1], read([0, 1], TargetSpec("binary", (0, 1), 1), rows=2))
     assert np.isnan(prepare("roc_auc", outcome)(np.ones(2)))

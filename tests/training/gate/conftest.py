@@ -74,7 +74,7 @@ def make_judgement(client: MlflowClient, log_version: Any, holdout: pd.DataFrame
                 Holdout(holdout, "runs:/1/holdout/holdout.parquet", policy.holdout.digest),
                 notes,
             ),
-            decide(policy.criteria, measurements),
+            decide(policy.resolved_gate, measurements),
         )
 
     return make

@@ -83,7 +83,7 @@ def test_the_first_version_has_nothing_to_compare_with():
         ({"latency_ms": 20.5}, "latency", "one row takes 20.5 ms"),
         ({"latency_ms": None, "failures": {"latency": "no answer"}}, "latency", "no answer"),
         ({"failures": {"example": "missing column 'x'"}}, "input example", "missing column 'x'"),
-        ({"unsliced": {"origin": "no such column"}}, "roc_auc by origin", "no such column"),
+        ({"slicing_failures": {"origin": "no such column"}}, "roc_auc by origin", "no such column"),
     ],
 )
 def test_one_missed_criterion_refuses_and_says_why(changes, name, said):
@@ -150,7 +150,9 @@ def test_production_that_cannot_be_scored_refuses_unless_breaking_is_allowed():
 
 def test_a_changed_signature_refuses_unless_breaking_is_allowed():
     changed = measurements(
-        comparison=Comparison("7", {"roc_auc": difference()}, breaks=("input 'wind' is gone",))
+        comparison=Comparison(
+            "7", {"roc_auc": difference()}, breaking_changes=("input 'wind' is gone",)
+        )
     )
     refused = decide(GATE, changed)
     assert [verdict.name for verdict in refused.failed] == ["signature"]
@@ -192,7 +194,9 @@ def any_measurements(draw, numbers=ANY_NUMBER):
             ours, theirs, ours - theirs, draw(numbers), draw(numbers), draw(numbers), 0.95
         )
         comparison = Comparison(
-            "7", {"roc_auc": known}, breaks=draw(st.sampled_from([(), ("input 'a' is gone",)]))
+            "7",
+            {"roc_auc": known},
+            breaking_changes=draw(st.sampled_from([(), ("input 'a' is gone",)])),
         )
     failures = draw(
         st.dictionaries(
@@ -235,7 +239,7 @@ def test_improving_any_number_never_turns_a_pass_into_a_refusal(measured, better
         gain = replace(
             old, candidate=old.candidate + better, gain=old.gain + better, bound=old.bound + better
         )
-        comparison = replace(comparison, differences={"roc_auc": gain}, breaks=())
+        comparison = replace(comparison, differences={"roc_auc": gain}, breaking_changes=())
     improved = replace(
         measured,
         scores=scores,

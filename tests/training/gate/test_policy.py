@@ -50,9 +50,9 @@ def write(tmp_path):
 
 def test_a_version_brings_its_policy_along():
     policy = carried_policy({"cloche": CARRIED, "other": 1})
-    assert policy.measured == ("roc_auc", "f1", "log_loss", "recall")
-    assert policy.sliced == ("origin", "carrier")
-    assert policy.criteria.not_worse.metric == "roc_auc"
+    assert policy.measured_metrics == ("roc_auc", "f1", "log_loss", "recall")
+    assert policy.sliced_columns == ("origin", "carrier")
+    assert policy.resolved_gate.not_worse.metric == "roc_auc"
     assert policy.confidence == 0.9
     assert holdout_digest({"cloche": CARRIED}) == "abc"
 
@@ -76,7 +76,7 @@ def test_a_carried_policy_that_is_broken_says_where():
 
 def test_a_comparison_that_is_switched_off_stays_off():
     policy = carried_policy({"cloche": {**CARRIED, "gate": {"not_worse": None}}})
-    assert policy.criteria == Gate(not_worse=None)
+    assert policy.resolved_gate == Gate(not_worse=None)
     assert policy.confidence == 0.95
 
 

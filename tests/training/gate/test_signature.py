@@ -5,7 +5,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from cloche.training.gate.signature import breaks
+from cloche.training.gate.signature import breaking_changes
 
 
 def schema(**columns: str) -> Schema:
@@ -39,7 +39,9 @@ SERVING = signature(schema(hour="long", wind="double?"), schema(prediction="long
     ],
 )  # fmt: skip
 def test_inputs(inputs, found):
-    assert [*breaks(SERVING, signature(schema(**inputs), schema(prediction="long")))] == found
+    assert [
+        *breaking_changes(SERVING, signature(schema(**inputs), schema(prediction="long")))
+    ] == found
 
 
 @pytest.mark.parametrize(
@@ -51,13 +53,13 @@ def test_inputs(inputs, found):
     ],
 )
 def test_outputs(outputs, found):
-    assert [*breaks(SERVING, signature(SERVING.inputs, schema(**outputs)))] == found
+    assert [*breaking_changes(SERVING, signature(SERVING.inputs, schema(**outputs)))] == found
 
 
 def test_outputs_without_names_are_compared_by_position():
     was, now = Schema([ColSpec("long")]), Schema([ColSpec("double")])
-    assert breaks(signature(outputs=was), signature(outputs=was)) == ()
-    assert breaks(signature(outputs=was), signature(outputs=now)) == (
+    assert breaking_changes(signature(outputs=was), signature(outputs=was)) == ()
+    assert breaking_changes(signature(outputs=was), signature(outputs=now)) == (
         "output 0 was long and is double",
     )
 
@@ -66,8 +68,8 @@ def test_a_tensor_of_another_shape_is_another_type():
     def images(size):
         return signature(Schema([TensorSpec(np.dtype("float32"), (-1, size, size))]))
 
-    assert breaks(images(28), images(28)) == ()
-    assert breaks(images(28), images(32)) == (
+    assert breaking_changes(images(28), images(28)) == ()
+    assert breaking_changes(images(28), images(32)) == (
         "input 0 was float32 of shape (-1, 28, 28) and is float32 of shape (-1, 32, 32)",
     )
 
@@ -77,12 +79,12 @@ def test_a_parameter_that_is_gone_or_retyped_breaks_and_a_new_one_does_not():
         params = [ParamSpec(name, kind, 1) for name, kind in kinds.items()]
         return signature(params=ParamSchema(params))
 
-    assert breaks(with_params(top="long"), with_params(top="long", deep="long")) == ()
-    assert breaks(with_params(top="long"), signature()) == ("parameter 'top' is gone",)
-    assert len(breaks(with_params(top="long"), with_params(top="double"))) == 1
+    assert breaking_changes(with_params(top="long"), with_params(top="long", deep="long")) == ()
+    assert breaking_changes(with_params(top="long"), signature()) == ("parameter 'top' is gone",)
+    assert len(breaking_changes(with_params(top="long"), with_params(top="double"))) == 1
 
 
 def test_nothing_is_promised_where_there_is_no_signature():
-    assert breaks(None, SERVING) == ()
-    assert breaks(SERVING, None) == ("there is no signature any more",)
-    assert breaks(SERVING, signature(SERVING.inputs)) == ("output 'prediction' is gone",)
+    assert breaking_changes(None, SERVING) == ()
+    assert breaking_changes(SERVING, None) == ("there is no signature any more",)
+    assert breaking_changes(SERVING, signature(SERVING.inputs)) == ("output 'prediction' is gone",)

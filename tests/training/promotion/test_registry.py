@@ -4,7 +4,7 @@ import pytest
 
 from cloche.registry.version_listing import registered_models, versions_of
 from cloche.training.errors import RegistryError
-from cloche.training.promotion.registry import find_model, find_version, listed
+from cloche.training.promotion.registry import find_model, find_version, join_names
 
 
 def test_a_model_has_its_aliases_by_name(client, log_version):
@@ -39,5 +39,5 @@ def test_all_versions_and_models_are_found_beyond_the_first_page(client):
 
 
 def test_a_list_for_a_message_ends_where_reading_ends():
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(str(n) for n in range(25)).endswith("18, 19 and 5 more")
+    assert join_names(["a", "b"]) == "a, b"
+    assert join_names(str(n) for n in range(25)).endswith("18, 19 and 5 more")

@@ -25,7 +25,7 @@ from cloche.training.gate import measure
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.policy import carried_policy
-from cloche.training.gate.probe_process import Probed
+from cloche.training.gate.probe_process import ProbeResult
 from cloche.training.measurements import Measurements
 from cloche.training.packaging import model
 from cloche.training.packaging.skops_trust import trusted_types
@@ -140,16 +140,16 @@ def judged(recipe: Recipe) -> Any:
     )
     policy = carried_policy({"cloche": model._policy(package)})
     assert policy is not None
-    ours, theirs = (Outcome.of(FRAME["churned"], one) for one in LESS)
-    records, serving = np.arange(ROWS), Probed()
+    ours, theirs = (Outcome.pair(FRAME["churned"], one) for one in LESS)
+    records, serving = np.arange(ROWS), ProbeResult()
     production: Any = SimpleNamespace(version=SimpleNamespace(version="1"))
     comparison = measure._comparison(policy, production, serving, (ours, theirs), records)
-    parts, unsliced = measure._slices(policy, Holdout(FRAME, "", ""), ours)
+    parts, slicing_failures = measure._slices(policy, Holdout(FRAME, "", ""), ours)
     measured = Measurements(
-        rows=ROWS, scores=measure.score_all(policy.measured, ours), slices=tuple(parts),
-        unsliced=unsliced, latency_ms=5.0, comparison=comparison,
+        rows=ROWS, scores=measure.score_all(policy.measured_metrics, ours), slices=tuple(parts),
+        slicing_failures=slicing_failures, latency_ms=5.0, comparison=comparison,
     )  # fmt: skip
-    return decide(policy.criteria, measured), measure._intervals(policy, ours, records), parts
+    return decide(policy.resolved_gate, measured), measure._intervals(policy, ours, records), parts
 
 
 def trusted(recipe: Recipe) -> Any:

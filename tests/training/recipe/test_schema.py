@@ -10,7 +10,7 @@ from cloche.training.recipe.sections import Columns, Range
 def test_features_come_in_the_order_of_roles_and_of_the_recipe():
     columns = Columns.model_validate({"text": ["t"], "numeric": ["b", "a"], "categorical": ["c"]})
     assert columns.features == ("b", "a", "c", "t")
-    assert columns.of("numeric") == ("b", "a")
+    assert columns.with_role("numeric") == ("b", "a")
 
 
 def test_used_columns_name_each_column_once(values):

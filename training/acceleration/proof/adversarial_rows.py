@@ -28,7 +28,7 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def adversarial(
+def make_adversarial_rows(
     original: OriginalModel, real: pd.DataFrame, domain: Domain, *, seed: int
 ) -> Iterator[pd.DataFrame]:
     """Yield tables of adversarial rows; each row is a real one with adversarial values put in."""

@@ -42,7 +42,7 @@ class Proof:
     undecided_rows: int = 0
     outside_rows: int = 0
 
-    def combined(self, other: "Proof") -> "Proof":
+    def combine(self, other: "Proof") -> "Proof":
         """Return the result for the rows of both comparisons."""
         return Proof(
             self.rows + other.rows,
@@ -79,7 +79,7 @@ def prove(
     on_real = Proof()
     for start in range(0, len(real), _CHUNK):
         check()
-        on_real = on_real.combined(compare(original, twin, real.iloc[start : start + _CHUNK]))
+        on_real = on_real.combine(compare(original, twin, real.iloc[start : start + _CHUNK]))
     left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
     if left > _MOST_LEFT:
         why = list(reasons(real))
@@ -97,7 +97,7 @@ def prove(
     on_adversarial = Proof()
     for table in adversarial:
         check()
-        on_adversarial = on_adversarial.combined(compare(original, twin, table))
+        on_adversarial = on_adversarial.combine(compare(original, twin, table))
     return replace(
         on_real,
         adversarial_rows=on_adversarial.rows,
@@ -115,28 +115,28 @@ def compare(
     """
     rows = rows.reset_index(drop=True)
     scores = twin(rows)
-    inside = np.isfinite(_wide(scores)).all(axis=1)
+    inside = np.isfinite(_as_two_axes(scores)).all(axis=1)
     outside = int((~inside).sum())
     if outside == len(rows):
         return Proof(rows=len(rows), outside_rows=outside)
     rows, scores = rows[inside].reset_index(drop=True), scores[inside]
     expected, labels = _answers(original, rows)
-    answered = np.isfinite(_wide(expected)).all(axis=1)
-    _fail(~answered, rows, "the original gives no answer, and the twin does")
-    differences = _wide(np.abs(scores - expected))
+    answered = np.isfinite(_as_two_axes(expected)).all(axis=1)
+    _refuse_where(~answered, rows, "the original gives no answer, and the twin does")
+    differences = _as_two_axes(np.abs(scores - expected))
     if not original.classes:
-        differences = differences / np.maximum(1.0, _wide(np.abs(expected)))
+        differences = differences / np.maximum(1.0, _as_two_axes(np.abs(expected)))
     largest = float(differences.max())
-    _fail(
+    _refuse_where(
         differences.max(axis=1) > PROOF_TOLERANCE,
         rows,
         f"scores differ by up to {largest:.2g}, and {PROOF_TOLERANCE:.2g} is tolerated",
     )
-    sure = decided(original, scores)
+    sure = is_label_certain(original, scores)
     if labels is not None:
-        twin_labels = np.asarray(original.classes, dtype=object)[choose(original, scores)]
+        twin_labels = np.asarray(original.classes, dtype=object)[label_positions(original, scores)]
         wrong = np.array([a != b for a, b in zip(twin_labels, labels, strict=True)], dtype=bool)
-        _fail(sure & wrong, rows, "labels differ")
+        _refuse_where(sure & wrong, rows, "labels differ")
     return Proof(
         rows=outside + len(rows),
         largest_difference=largest,
@@ -145,7 +145,7 @@ def compare(
     )
 
 
-def decided(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
+def is_label_certain(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
     """Return for which rows the label is more than twice the tolerance away from another one."""
     if not original.classes:
         return np.isfinite(scores)
@@ -157,7 +157,7 @@ def decided(original: OriginalModel, scores: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray(distance > 2 * TOLERANCE)
 
 
-def choose(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
+def label_positions(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
     """Return the index of each row's label."""
     if original.positive is None or original.threshold is None:
         return np.asarray(np.nan_to_num(scores, nan=-1.0).argmax(axis=1))
@@ -167,7 +167,7 @@ def choose(original: OriginalModel, scores: Floats) -> npt.NDArray[np.int64]:
 
 def _answers(original: OriginalModel, rows: pd.DataFrame) -> Answers:
     """Return scores and labels of the original; NaN and None for rows on which it raises."""
-    parts = list(_halved(original, rows))
+    parts = list(_answer_by_halves(original, rows))
     width = (len(original.classes),) if original.classes else ()
     scores = [np.full((n, *width), np.nan) if found is None else found[0] for found, n in parts]
     labels = [
@@ -177,7 +177,9 @@ def _answers(original: OriginalModel, rows: pd.DataFrame) -> Answers:
     return np.concatenate(scores), np.concatenate(labels) if original.classes else None
 
 
-def _halved(original: OriginalModel, rows: pd.DataFrame) -> Iterator[tuple[Answers | None, int]]:
+def _answer_by_halves(
+    original: OriginalModel, rows: pd.DataFrame
+) -> Iterator[tuple[Answers | None, int]]:
     """Yield answers for consecutive rows, with their number; None for a single row that raises."""
     try:
         with np.errstate(all="ignore"):
@@ -188,15 +190,15 @@ def _halved(original: OriginalModel, rows: pd.DataFrame) -> Iterator[tuple[Answe
         yield found, len(rows)
         return
     middle = len(rows) // 2
-    yield from _halved(original, rows.iloc[:middle])
-    yield from _halved(original, rows.iloc[middle:])
+    yield from _answer_by_halves(original, rows.iloc[:middle])
+    yield from _answer_by_halves(original, rows.iloc[middle:])
 
 
-def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _as_two_axes(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values if values.ndim == 2 else values[:, None]
 
 
-def _fail(wrong: npt.NDArray[np.bool_], rows: pd.DataFrame, what: str) -> None:
+def _refuse_where(wrong: npt.NDArray[np.bool_], rows: pd.DataFrame, what: str) -> None:
     if not wrong.any():
         return
     at = int(np.flatnonzero(wrong)[0])

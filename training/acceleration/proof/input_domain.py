@@ -43,7 +43,7 @@ class Domain:
     plain: frozenset[str]
 
 
-def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> Domain:
+def find_domain(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> Domain:
     """Find the domain by trying values on the original.
 
     Args:
@@ -79,22 +79,24 @@ def domain_of(original: OriginalModel, rows: pd.DataFrame, *, factor: float) -> 
     return Domain(
         missing,
         limits,
-        known=_known(original),
+        known=_known_categories(original),
         plain=frozenset(_words(original.pipeline)),
     )
 
 
-def outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list[str]:
+def reasons_outside(domain: Domain, inputs: Sequence[Input], rows: pd.DataFrame) -> list[str]:
     """Return a clause for each reason that puts rows outside the domain, with their number."""
     return [
         f"{one.column} {why} (in {int(where.sum()):,} of {len(rows):,} rows)"
         for one in inputs
-        for where, why in _declined(domain, one, rows[one.column])
+        for where, why in _column_reasons(domain, one, rows[one.column])
         if where.any()
     ]
 
 
-def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[pd.Series, str]]:
+def _column_reasons(
+    domain: Domain, one: Input, values: pd.Series
+) -> Iterator[tuple[pd.Series, str]]:
     """Yield each reason why a column's values may be outside, with the mask of those rows."""
     absent = values.isna()
     if one.tensor == "double":
@@ -125,7 +127,7 @@ def _declined(domain: Domain, one: Input, values: pd.Series) -> Iterator[tuple[p
         )
 
 
-def _known(original: OriginalModel) -> dict[str, tuple[Any, ...]]:
+def _known_categories(original: OriginalModel) -> dict[str, tuple[Any, ...]]:
     """Return the categories of encoders that refuse any other category."""
     found: dict[str, tuple[Any, ...]] = {}
     for columns, transformer in _columns(original):

@@ -46,7 +46,7 @@ def unreadable_times(values: pd.Series) -> str | None:
     return None
 
 
-def zoned(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+def columns_with_zone(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """Return the time columns in which at least one time has a zone or an offset."""
     return [name for name in columns if _has_zone(frame[name])]
 

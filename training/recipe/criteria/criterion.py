@@ -48,11 +48,11 @@ class Criterion(ABC):
         """Return what is required, for the description of a training."""
 
     @abstractmethod
-    def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
         """Judge a version; a number that is `nan` or infinite never passes.
 
         Args:
-            measured: Measurements of the version.
+            measurements: Measurements of the version.
             allow_breaking: Whether to accept a changed signature, and a production version that
                 cannot be scored on this holdout.
         """

@@ -34,11 +34,11 @@ class Minimum(Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"{self.metric} at least as good as {self.floor:g}"
 
-    def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
         name, required = f"minimum {self.metric}", _required(self.metric, self.floor)
-        value = measured.scores.get(self.metric, nan)
+        value = measurements.scores.get(self.metric, nan)
         if not isfinite(value):
-            why = measured.why_undefined(self.metric)
+            why = measurements.why_undefined(self.metric)
             return Verdict(name, required, "undefined", "failed", why)
         sentence = f"{self.metric} is {value:.4f}; {required} is required"
         passed = reaches(self.metric, value, self.floor)
@@ -71,18 +71,18 @@ class SliceFloor(Section, Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"{self.metric} by {self.column} at least as good as {self.minimum:g}"
 
-    def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
         metric, column, floor = self.metric, self.column, f"{self.minimum:g}"
         verdict = partial(
             Verdict,
             f"{metric} by {column}",
             f"{_required(metric, self.minimum)} in each of {self.min_rows:,} rows or more",
         )
-        reason = measured.unpredicted or measured.unsliced.get(column)
+        reason = measurements.prediction_failure or measurements.slicing_failures.get(column)
         if reason is not None:
             sentence = f"slices by {column} could not be measured: {reason}"
             return verdict("not measured", "failed", sentence)
-        parts = [part for part in measured.slices if part.column == column]
+        parts = [part for part in measurements.slices if part.column == column]
         judged = [part for part in parts if part.rows >= self.min_rows]
         small = len(parts) - len(judged)
         aside = f" ({small} smaller ones are reported and not judged)" if small else ""

@@ -28,11 +28,13 @@ class Latency(Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"one row within {self.budget:g} ms"
 
-    def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
         name, required = "latency", f"at most {self.budget:g} ms a row"
-        value = measured.latency_ms
+        value = measurements.latency_ms
         if value is None or not isfinite(value):
-            reason = measured.unpredicted or measured.failures.get("latency", "not measured")
+            reason = measurements.prediction_failure or measurements.failures.get(
+                "latency", "not measured"
+            )
             sentence = f"the time of one row could not be measured: {reason}"
             return Verdict(name, required, "not measured", "failed", sentence)
         sentence = f"one row takes {value:.1f} ms (median); {self.budget:g} ms are allowed"

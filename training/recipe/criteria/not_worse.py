@@ -40,13 +40,13 @@ class NotWorse(Section, Criterion):
         metric = self.metric or primary_metric
         return f"{metric} not worse than production by more than {self.margin:g}"
 
-    def verdict(self, measured: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
         """Judge the gain over production.
 
         Raises:
             ValueError: The metric is not named.
         """
-        metric, comparison = self.metric, measured.comparison
+        metric, comparison = self.metric, measurements.comparison
         if metric is None:
             raise ValueError("not_worse.metric must be named before a decision")
         verdict = partial(Verdict, f"not worse by {metric}", f"at most {self.margin:g} worse")
@@ -55,20 +55,20 @@ class NotWorse(Section, Criterion):
             return verdict("no production", "not applicable", sentence)
         difference = comparison.differences.get(metric)
         if difference is None or not isfinite(difference.production):
-            sentence = _incomparable(metric, comparison, measured)
-            if allow_breaking and measured.unpredicted is None:
+            sentence = _incomparable(metric, comparison, measurements)
+            if allow_breaking and measurements.prediction_failure is None:
                 sentence += " (accepted by --allow-breaking)"
                 return verdict("not comparable", "not applicable", sentence)
             return verdict("not comparable", "failed", sentence)
         if not (isfinite(difference.gain) and isfinite(difference.bound)):
-            return verdict("undefined", "failed", measured.why_undefined(metric))
+            return verdict("undefined", "failed", measurements.why_undefined(metric))
         better = f"{abs(difference.gain):.4f} {'better' if difference.gain >= 0 else 'worse'}"
         passed = difference.bound >= -self.margin
         return verdict(
             f"{better}, at worst {difference.bound:+.4f}",
             "passed" if passed else "failed",
             f"by {metric} it is {better} than production version {comparison.version}"
-            + self._explained(difference, measured.rows),
+            + self._explained(difference, measurements.rows),
         )
 
     def _explained(self, difference: Difference, rows: int) -> str:
@@ -84,10 +84,10 @@ class NotWorse(Section, Criterion):
         )
 
 
-def _incomparable(metric: str, comparison: Comparison, measured: Measurements) -> str:
+def _incomparable(metric: str, comparison: Comparison, measurements: Measurements) -> str:
     reason = comparison.failure or (
-        f"{metric} is undefined: {measured.undefined[metric]}"
-        if metric in measured.undefined
+        f"{metric} is undefined: {measurements.undefined[metric]}"
+        if metric in measurements.undefined
         else f"{metric} is not defined for its predictions"
     )
     return f"production version {comparison.version} cannot be compared: {reason}"

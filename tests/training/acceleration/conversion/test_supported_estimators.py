@@ -13,7 +13,7 @@ from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn.svm import SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from cloche.training.acceleration.accelerate import accelerate
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
 
@@ -22,7 +22,7 @@ from tests.training.acceleration import zoo
 def test_the_proof_holds_for_the_family(family):
     rows = zoo.table()
 
-    twin = accelerate(zoo.original_of(zoo.fit_table(*zoo.family(family)), rows), rows)
+    twin = make_proven_twin(zoo.original_of(zoo.fit_table(*zoo.family(family)), rows), rows)
 
     assert twin.proof.rows == len(rows)
     assert twin.proof.adversarial_rows > 300
@@ -40,25 +40,25 @@ def test_the_proof_holds_for_the_family(family):
 def test_the_proof_holds_for_the_encoder(estimator, encoder):
     rows = zoo.table()
     pipeline = zoo.fit_table(estimator, encoder=zoo.ENCODERS[encoder])
-    assert accelerate(zoo.original_of(pipeline, rows), rows).proof.outside_rows == 0
+    assert make_proven_twin(zoo.original_of(pipeline, rows), rows).proof.outside_rows == 0
 
 
 @pytest.mark.parametrize("kind", zoo.each(*zoo.TEXTS))
 def test_the_proof_holds_for_text_by_words(kind):
     rows = zoo.texts()
-    assert accelerate(zoo.original_of(zoo.fit_text(zoo.TEXTS[kind]), rows), rows).proof.rows
+    assert make_proven_twin(zoo.original_of(zoo.fit_text(zoo.TEXTS[kind]), rows), rows).proof.rows
 
 
 def test_the_proof_holds_without_a_column_transformer():
     rows = zoo.table()[["gust", "hour"]]
     pipeline = make_pipeline(StandardScaler(), Ridge()).fit(rows, rows["gust"])
-    assert accelerate(zoo.original_of(pipeline, rows), rows).proof.largest_difference < 1e-9
+    assert make_proven_twin(zoo.original_of(pipeline, rows), rows).proof.largest_difference < 1e-9
 
 
 def refuse(pipeline, rows, reason: str) -> None:
     """See that there is no twin, for this reason."""
     with pytest.raises(TwinRefused, match=reason):
-        accelerate(zoo.original_of(pipeline, rows), rows)
+        make_proven_twin(zoo.original_of(pipeline, rows), rows)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeRegressor
 
-from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.conversion import trees
 from cloche.training.acceleration.conversion.convert import convert
 from cloche.training.acceleration.onnx_session import Session
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.errors import TwinRefused
 from tests.training.acceleration import zoo
 
@@ -135,7 +135,7 @@ def test_what_a_sparse_matrix_leaves_out_means_what_the_library_takes_it_for(pat
     pipeline = zoo.make_pipeline(encoded, zoo.booster(path)).fit(rows, zoo.truth(rows, "binary"))
 
     assert encoded.sparse_output_
-    assert accelerate(zoo.original_of(pipeline, rows), rows).proof.outside_rows == 0
+    assert make_proven_twin(zoo.original_of(pipeline, rows), rows).proof.outside_rows == 0
 
 
 def test_an_early_stop_ends_the_sum_of_lightgbm():

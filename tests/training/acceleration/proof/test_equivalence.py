@@ -43,7 +43,7 @@ def test_an_equal_twin_is_proven():
 
 
 def test_proofs_of_parts_add_up_to_that_of_the_whole():
-    assert Proof(3, 2, 0.1, 1, 0).combined(Proof(4, 5, 0.2, 0, 2)) == Proof(7, 7, 0.2, 1, 2)
+    assert Proof(3, 2, 0.1, 1, 0).combine(Proof(4, 5, 0.2, 0, 2)) == Proof(7, 7, 0.2, 1, 2)
 
 
 def test_scores_that_differ_too_much_are_refused():

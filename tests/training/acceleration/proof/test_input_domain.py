@@ -8,17 +8,17 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.onnx_session import Session
 from cloche.training.acceleration.original_model import Input
-from cloche.training.acceleration.proof.input_domain import Domain, outside
+from cloche.training.acceleration.proof.input_domain import Domain, reasons_outside
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from tests.training.acceleration import zoo
 
 
 def declines(pipeline, rows):
     """A function: values put into a good row → whether the twin declines that."""
     original = zoo.original_of(pipeline, rows)
-    session = Session(accelerate(original, rows).graph, original.inputs, 2)
+    session = Session(make_proven_twin(original, rows).graph, original.inputs, 2)
 
     def ask(**values):
         row = rows.iloc[[1]].reset_index(drop=True).astype(object).assign(**values)
@@ -72,7 +72,7 @@ def test_text_beyond_ascii_is_declined():
 def test_a_graph_without_bounds_is_not_made_slower():
     rows = pd.DataFrame({"gust": zoo.table()["gust"]})
     model = HistGradientBoostingClassifier(max_iter=3).fit(rows, rows["gust"] > 0)
-    graph = accelerate(zoo.original_of(model, rows), rows).graph
+    graph = make_proven_twin(zoo.original_of(model, rows), rows).graph
     assert b"cloche_reducesum" not in graph
 
 
@@ -91,7 +91,7 @@ def test_each_column_that_puts_rows_outside_is_named_with_what_mends_it():
         missing=frozenset({"gust"}), limits={"wind": 1024.0, "gust": np.inf},
         known={"port": ("JFK", "EWR")}, plain=frozenset({"note"}),
     )  # fmt: skip
-    found = outside(domain, inputs, rows)
+    found = reasons_outside(domain, inputs, rows)
     assert [re.sub(r"[;,].*\(", "; (", one) for one in found] == [
         "port is missing; (in 1 of 4 rows)",
         "port holds a category that the model never saw; (in 1 of 4 rows)",
@@ -100,4 +100,4 @@ def test_each_column_that_puts_rows_outside_is_named_with_what_mends_it():
         "wind is far from all that the model was tried on (in 1 of 4 rows)",
     ]
     mended = rows.assign(port="EWR", note="plain", wind=1.0)
-    assert outside(domain, inputs, mended) == []
+    assert reasons_outside(domain, inputs, mended) == []

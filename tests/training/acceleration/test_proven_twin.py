@@ -13,9 +13,12 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from cloche.serving.host.predictors.twin import Twin as LoadedTwin
-from cloche.training.acceleration import accelerate as room
-from cloche.training.acceleration.accelerate import accelerate
-from cloche.training.acceleration.original_model import of_estimator, of_fitted
+from cloche.training.acceleration import proven_twin as room
+from cloche.training.acceleration.original_model import (
+    original_from_estimator,
+    original_from_fitted,
+)
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.errors import TwinRefused
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
@@ -34,7 +37,7 @@ def original():
 
 
 def test_the_document_says_how_to_answer_from_the_graph(original):
-    twin = accelerate(original, zoo.table())
+    twin = make_proven_twin(original, zoo.table())
 
     document = json.loads(twin.text)
     assert document["sha256"] == hashlib.sha256(twin.graph).hexdigest()
@@ -61,7 +64,7 @@ def test_columns_of_any_name_reach_the_graph_under_it(estimator, tmp_path):
     rows = pd.DataFrame(drawn, columns=NAMES)
     estimator = estimator.fit(rows, drawn @ np.arange(len(NAMES)) > 0)
 
-    made = accelerate(zoo.original_of(estimator, rows), rows)
+    made = make_proven_twin(zoo.original_of(estimator, rows), rows)
 
     made.write(tmp_path / "onnx")
     told = LoadedTwin.load(tmp_path, NAMES).predict([rows[name].to_numpy() for name in NAMES])
@@ -74,10 +77,10 @@ def test_only_a_sum_whose_order_shows_asks_for_one_thread(original):
     rows = zoo.table()
     single = zoo.fit_table(zoo.booster("xgboost.XGBClassifier"))
 
-    document = accelerate(zoo.original_of(single, rows), rows).document
+    document = make_proven_twin(zoo.original_of(single, rows), rows).document
     assert document["threads"] == 1
     assert {"xgboost-cpu", "xgboost"} & document["proof"]["versions"].keys()
-    assert accelerate(original, rows).document["threads"] is None
+    assert make_proven_twin(original, rows).document["threads"] is None
 
 
 def test_a_version_that_cloche_trains_answers_by_names():
@@ -89,7 +92,7 @@ def test_a_version_that_cloche_trains_answers_by_names():
     fitted = fit(recipe, rows, rows["bmi"] * 3)
     signature = make_signature(rows, fitted.predict(rows))
 
-    document = accelerate(of_fitted(fitted, signature), rows).document
+    document = make_proven_twin(original_from_fitted(fitted, signature), rows).document
 
     assert document["answer"] == {"columns": [{"name": "prediction", "from": "value"}]}
     sex = {"name": "sex", "column": "sex", "tensor": "string", "missing": ""}
@@ -98,16 +101,16 @@ def test_a_version_that_cloche_trains_answers_by_names():
 
 def test_a_proof_needs_rows_and_takes_no_longer_than_it_may(original):
     with pytest.raises(TwinRefused, match="took longer than 0 s"):
-        accelerate(original, zoo.table(), seconds=0)
+        make_proven_twin(original, zoo.table(), seconds=0)
     with pytest.raises(TwinRefused, match="no rows"):
-        accelerate(original, zoo.table().head(0))
+        make_proven_twin(original, zoo.table().head(0))
 
 
 def test_an_unforeseen_failure_is_a_refusal_and_costs_no_training(original, monkeypatch):
     monkeypatch.setattr(room, "_proven", lambda *_: 1 / 0)
 
     with pytest.raises(TwinRefused, match="ZeroDivisionError"):
-        accelerate(original, zoo.table())
+        make_proven_twin(original, zoo.table())
 
 
 def test_a_graph_that_scores_otherwise_gets_no_twin(original, monkeypatch):
@@ -117,7 +120,7 @@ def test_a_graph_that_scores_otherwise_gets_no_twin(original, monkeypatch):
     )  # a converter that gives a wrong result
 
     with pytest.raises(TwinRefused, match="scores differ"):
-        accelerate(original, zoo.table())
+        make_proven_twin(original, zoo.table())
 
 
 def of_category(column) -> None:
@@ -125,7 +128,7 @@ def of_category(column) -> None:
     rows = pd.DataFrame({"x": column})
     features = zoo.ColumnTransformer([("x", zoo.OneHotEncoder(), ["x"])])
     model = zoo.make_pipeline(features, Ridge()).fit(rows, np.arange(40))
-    of_estimator(model, infer_signature(rows))
+    original_from_estimator(model, infer_signature(rows))
 
 
 def of_number(column) -> None:
@@ -136,7 +139,7 @@ def of_number(column) -> None:
 
 def without_names() -> None:
     values = np.arange(10.0)[:, None]
-    of_estimator(Ridge().fit(values, values[:, 0]), infer_signature(values))
+    original_from_estimator(Ridge().fit(values, values[:, 0]), infer_signature(values))
 
 
 def of_table(estimator, **options) -> None:

@@ -23,7 +23,7 @@ _NARROW = 2.0
 _PACKAGES = ("onnx", "onnxruntime", "skl2onnx")
 
 
-def accelerate(
+def make_proven_twin(
     original: OriginalModel, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
 ) -> Twin:
     """Convert a model to ONNX and prove that the result gives equal answers.
@@ -44,7 +44,7 @@ def accelerate(
     with threadpool_limits(1):
         try:
             with _Deadline(seconds) as on_time:
-                return _proven(original, real, on_time, seed)
+                return _convert_and_prove(original, real, on_time, seed)
         except TwinRefused:
             raise
         except _TimeUp:
@@ -92,32 +92,39 @@ class _Deadline:
         raise _TimeUp
 
 
-def _proven(original: OriginalModel, real: pd.DataFrame, on_time: _Deadline, seed: int) -> Twin:
+def _convert_and_prove(
+    original: OriginalModel, real: pd.DataFrame, on_time: _Deadline, seed: int
+) -> Twin:
     # Not at the top: these imports need the extra `acceleration`.
     from cloche.training.acceleration.conversion.convert import convert  # noqa: PLC0415
     from cloche.training.acceleration.conversion.supported_estimators import check, is_exact  # noqa: PLC0415
     from cloche.training.acceleration.description import make_twin  # noqa: PLC0415
     from cloche.training.acceleration.onnx_session import Session  # noqa: PLC0415
-    from cloche.training.acceleration.proof.adversarial_rows import adversarial  # noqa: PLC0415
+    from cloche.training.acceleration.proof.adversarial_rows import make_adversarial_rows  # noqa: PLC0415
     from cloche.training.acceleration.proof.equivalence import prove  # noqa: PLC0415
-    from cloche.training.acceleration.proof.input_domain import FACTOR, domain_of, enclose, outside  # noqa: PLC0415
+    from cloche.training.acceleration.proof.input_domain import (  # noqa: PLC0415
+        FACTOR,
+        enclose,
+        find_domain,
+        reasons_outside,
+    )
 
     check(original.pipeline)
     graph = convert(original)
     factors = (inf,) if is_exact(original.pipeline) else (FACTOR, _NARROW)
     for factor in factors:
-        domain = domain_of(original, real, factor=factor)
+        domain = find_domain(original, real, factor=factor)
         content = enclose(graph, domain).SerializeToString()
         session = Session(content, original.inputs, len(original.classes))
-        strange = adversarial(original, real, domain, seed=seed)
+        adversarial_rows = make_adversarial_rows(original, real, domain, seed=seed)
         try:
             proof = prove(
                 original,
                 session.scores,
                 real,
-                strange,
+                adversarial_rows,
                 check=on_time,
-                reasons=partial(outside, domain, original.inputs),
+                reasons=partial(reasons_outside, domain, original.inputs),
             )
         except TwinRefused:
             if factor != factors[-1]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cloche.training.accelerate import accelerate_version
+from cloche.training.accelerate_version import accelerate_version
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
@@ -15,10 +15,12 @@ from cloche.training.errors import RegistryError, TwinRefused
 def proven(monkeypatch):
     """Whatever is asked for has a proven twin."""
 
-    def twin_of(folder, rows, **_):
+    def make_twin_in_process(folder, rows, **_):
         return Twin(b"", {}, Proof(rows=len(rows)))
 
-    monkeypatch.setattr("cloche.training.accelerate.twin_of", twin_of)
+    monkeypatch.setattr(
+        "cloche.training.accelerate_version.make_twin_in_process", make_twin_in_process
+    )
 
 
 def accelerated(client: MlflowClient, *, version=None, data=None):
@@ -56,7 +58,7 @@ def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, prove
     def refuse(*_, **__):
         raise TwinRefused("labels differ")
 
-    monkeypatch.setattr("cloche.training.accelerate.twin_of", refuse)
+    monkeypatch.setattr("cloche.training.accelerate_version.make_twin_in_process", refuse)
 
     with pytest.raises(TwinRefused, match=f"version {number} gets no .* twin: labels differ"):
         accelerated(client)

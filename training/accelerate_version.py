@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from cloche.registry.env_manager import NotBuilt, extra_requirements, interpreter
 from cloche.registry.installed_packages import mismatches
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof_process import twin_of
+from cloche.training.acceleration.proof_process import make_twin_in_process
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import RegistryError, TrainingError, TwinRefused
@@ -80,7 +80,9 @@ def accelerate_version(
         python = _interpreter(candidate, env_manager, cache, say)
         say(f"proving a twin on {len(rows):,} rows and adversarial ones")
         try:
-            twin = twin_of(candidate.folder, rows, extra_names=extra_names, python=python)
+            twin = make_twin_in_process(
+                candidate.folder, rows, extra_names=extra_names, python=python
+            )
         except TwinRefused as refusal:
             withdraw(client, entry)
             raise TwinRefused(f"{candidate.label} gets no accelerated twin: {refusal}") from refusal
