@@ -66,7 +66,7 @@ MARKS: Final = (
         "front",
         ("cloche.serving.dispatch.host_channel:Channel.data_received",),
     ),
-    Mark("unframe", "front", ("cloche.serving.dispatch.replica:_result",), leaving=True),
+    Mark("unframe", "front", ("cloche.serving.dispatch.replica:_read_result",), leaving=True),
     Mark("find the request", "front", _ANSWER),
     Mark("write the answer", "front", _ANSWER, leaving=True),
 )

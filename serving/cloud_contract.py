@@ -1,4 +1,4 @@
-"""What a cloud requires beside MLflow's protocol, and the options that its variables set."""
+"""The contract of a cloud: the paths and bodies that it requires, and the options that it sets."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

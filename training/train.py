@@ -15,7 +15,7 @@ from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
-from cloche.training.dataset.reading.datetimes import columns_with_zone, times
+from cloche.training.dataset.reading.datetimes import columns_with_zone, parse_times
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.split import Split, split, validation_split
@@ -90,7 +90,7 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
         f"{name}: its times have a time zone; the model takes them in UTC, as it will be served"
         for name in columns_with_zone(frame, recipe.columns.datetime)
     ]
-    read = {name: times(frame, name) for name in recipe.columns.datetime}
+    read = {name: parse_times(frame, name) for name in recipe.columns.datetime}
     sides = split(frame.assign(**read), recipe)
     return PreparedData(table, sides, [*warnings, *check_split(sides, recipe)])
 
@@ -177,7 +177,7 @@ def _record_data(recipe: Recipe, data: PreparedData) -> str:
 
 def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | None":
     """Return the times of the training rows; None if the recipe does not split by time."""
-    return times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
+    return parse_times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
 
 
 def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:

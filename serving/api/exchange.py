@@ -1,4 +1,4 @@
-"""A prediction request and what becomes of it, in the same form for all protocols."""
+"""A prediction request with its target, headers and trace, in the same form for all protocols."""
 
 from dataclasses import dataclass
 

@@ -48,7 +48,7 @@ from cloche.serving.web.request_headers import RequestHeaders
 
 _GZIP_FROM = 1024
 _ROUNDING = 1e-3  # rounding error of added and subtracted times, in seconds
-_HOST_LOST = "The model host was lost on this request, and the one that was asked after it as well."
+_HOST_LOST = "Two model hosts were lost on this request, one after the other."
 _NOT_REPEATED = (
     "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
     "not asked again, and may have done its work."

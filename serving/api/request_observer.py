@@ -1,4 +1,4 @@
-"""What happens at the end of every prediction request: spans, metrics and log lines.
+"""Records the end of every prediction request: spans, metrics and log lines.
 
 `Predictions` calls this for ASGI, which includes the clouds and a mounted application, and
 `PendingResponse` for the fast path and for gRPC. A request that is refused before its model is

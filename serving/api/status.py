@@ -23,7 +23,7 @@ class Status:
         self._started = datetime.now(UTC)
 
     def report(self, name: str) -> dict[str, Any]:
-        """All models in brief, and the model of this name in detail.
+        """The state of all models in brief, and of the model of this name in detail.
 
         If the server has only one model, that one is in detail whatever the name.
         """

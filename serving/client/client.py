@@ -80,9 +80,9 @@ class _ClientBase:
     def _outcome(
         self, call: RequestState, response: httpx2.Response, body: bytearray
     ) -> Prediction | float:
-        outcome = call.answered(response, body, time.monotonic())
+        outcome = call.read_response(response, body, time.monotonic())
         if isinstance(outcome, Prediction):
-            call.left(time.monotonic())  # parsing a large response takes time, too
+            call.seconds_left(time.monotonic())  # parsing a large response takes time, too
         return outcome
 
 
@@ -115,21 +115,21 @@ class Client(_ClientBase):
             try:
                 outcome = self._ask(call)
             except httpx2.RequestError as error:
-                outcome = call.failed(error, time.monotonic())
+                outcome = call.retry_after_failure(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome
             time.sleep(outcome)
 
     def _ask(self, call: RequestState) -> Prediction | float:
-        left = call.left(time.monotonic())
+        timeout = call.seconds_left(time.monotonic())
         call.attempt += 1
         with self._http.stream(
-            "POST", self._path, content=call.body, headers=call.headers, timeout=left
+            "POST", self._path, content=call.body, headers=call.headers, timeout=timeout
         ) as response:
             body = bytearray()
             for part in response.iter_bytes():
-                call.add(body, part)
-                call.left(time.monotonic())  # httpx2's timeout is for one read, not for all
+                call.append(body, part)
+                call.seconds_left(time.monotonic())  # httpx2's timeout is for one read, not for all
         return self._outcome(call, response, body)
 
     def close(self) -> None:
@@ -170,23 +170,23 @@ class AsyncClient(_ClientBase):
             try:
                 outcome = await self._ask(call)
             except httpx2.RequestError as error:
-                outcome = call.failed(error, time.monotonic())
+                outcome = call.retry_after_failure(error, time.monotonic())
             if isinstance(outcome, Prediction):
                 return outcome
             await anyio.sleep(outcome)
 
     async def _ask(self, call: RequestState) -> Prediction | float:
-        left = call.left(time.monotonic())
+        timeout = call.seconds_left(time.monotonic())
         call.attempt += 1
-        with anyio.move_on_after(left):
+        with anyio.move_on_after(timeout):
             async with self._http.stream(
-                "POST", self._path, content=call.body, headers=call.headers, timeout=left
+                "POST", self._path, content=call.body, headers=call.headers, timeout=timeout
             ) as response:
                 body = bytearray()
                 async for part in response.aiter_bytes():
-                    call.add(body, part)
+                    call.append(body, part)
             return self._outcome(call, response, body)
-        raise call.too_late()
+        raise call.timeout_error()
 
     async def close(self) -> None:
         """Close all connections."""

@@ -57,7 +57,7 @@ class RequestState:
         self.body = payload.body(self.rows, self.params)
         self.headers = {"content-type": "application/json", "x-request-id": uuid.uuid4().hex}
 
-    def left(self, now: float) -> float:
+    def seconds_left(self, now: float) -> float:
         """Return the seconds until the deadline.
 
         Raises:
@@ -65,10 +65,10 @@ class RequestState:
         """
         seconds = self.started + self.timeout - now
         if seconds <= 0:
-            raise self.too_late()
+            raise self.timeout_error()
         return seconds
 
-    def add(self, body: bytearray, part: bytes) -> None:
+    def append(self, body: bytearray, part: bytes) -> None:
         """Append a chunk to the body of a response.
 
         Raises:
@@ -81,7 +81,7 @@ class RequestState:
             )
         body += part
 
-    def answered(
+    def read_response(
         self, response: httpx2.Response, body: bytearray, now: float
     ) -> Prediction | float:
         """Return the predictions in a response, or the seconds to wait before the next attempt.
@@ -101,7 +101,7 @@ class RequestState:
             raise error
         return pause
 
-    def failed(self, error: httpx2.RequestError, now: float) -> float:
+    def retry_after_failure(self, error: httpx2.RequestError, now: float) -> float:
         """Return the seconds to wait before the next attempt, after one without a response.
 
         Raises:
@@ -111,7 +111,7 @@ class RequestState:
         if isinstance(
             error, httpx2.TimeoutException
         ):  # the timeout of an attempt is all the time until the deadline
-            raise self.too_late() from error
+            raise self.timeout_error() from error
         usable = not isinstance(error, httpx2.UnsupportedProtocol)
         pause = self._pause(None, now) if usable else None
         if pause is None:
@@ -121,7 +121,7 @@ class RequestState:
             ) from error
         return pause
 
-    def too_late(self) -> DeadlineExceeded:
+    def timeout_error(self) -> DeadlineExceeded:
         """Return the exception for a request that took longer than its timeout."""
         return DeadlineExceeded(f"There was no answer within {self.timeout:g} s.")
 

@@ -7,9 +7,11 @@ example, which must succeed: only a broken host fails it. Checks are rare, becau
 
 from dataclasses import dataclass
 
-_ENOUGH = 5  # failures before a check
-_PAUSE_SECONDS = 10.0
-_TIMES = 100  # times the duration of a check: checks take at most a hundredth of a host's time
+_MIN_FAILURES = 5  # failures before a check
+_MIN_PAUSE_SECONDS = 10.0
+_PAUSE_FACTOR = (
+    100  # the pause in durations of a check: checks take at most a hundredth of a host's time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class BrokenHostCheck:
 
     def is_due(self, now: float) -> bool:
         """Whether the host should be checked now."""
-        return self.failures >= _ENOUGH and now >= self.trusted_until
+        return self.failures >= _MIN_FAILURES and now >= self.trusted_until
 
     @staticmethod
     def settled(now: float, seconds: float) -> "BrokenHostCheck":
         """The state after a check that took `seconds` and found no fault."""
-        return BrokenHostCheck(trusted_until=now + max(_PAUSE_SECONDS, _TIMES * seconds))
+        return BrokenHostCheck(trusted_until=now + max(_MIN_PAUSE_SECONDS, _PAUSE_FACTOR * seconds))

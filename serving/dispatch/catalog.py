@@ -131,8 +131,8 @@ class Catalog:
                 continue
             self._unservable_names.add(name)
             _logger.error(
-                "Not served: MLflow takes no such name any more, and no URL can have it. Serve its "
-                "files under another one: cloche serve NAME=runs:/RUN/model",
+                "Not served: this name is invalid in current MLflow, and cannot be part of a URL. "
+                "Serve the version under another name: cloche serve NAME=runs:/RUN/model",
                 extra={"model": name},
             )
         for name, model in self._models.items():

@@ -27,7 +27,7 @@ def should_load(state: ServingState, identity: str, revision: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PollPace:
-    """How often one server polls, so that many servers do not overload their registry.
+    """The pace at which a server polls, so that many servers do not overload their registry.
 
     A server cannot know how many others there are, but it measures how long the registry takes, and
     polls less often the longer that is. Otherwise a registry with too many servers would spend its

@@ -271,8 +271,8 @@ def _read_check(frame: Frame) -> Result | HostFailed:
     result = _read_result(frame)
     if isinstance(result, Result) and any(one.status != _OK for one in result.answers):
         return HostFailed(
-            "It answers requests with errors, and by now the version's own input example, "
-            "too, which it answered when it was loaded: something in it is broken."
+            "The host answers the version's own input example with an error, and did not when it "
+            "was loaded: something in it is broken."
         )
     return result
 

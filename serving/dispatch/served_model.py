@@ -85,7 +85,7 @@ class ServedModel:
 
     @property
     def problem(self) -> str:
-        """Why the version that the registry names does not serve; empty when it does."""
+        """The reason why the version that the registry names does not serve; empty when it does."""
         if self._read_error:
             return self._read_error
         if failure := self._failures.reason(self._target_identity):
@@ -107,7 +107,9 @@ class ServedModel:
             except ServingError as error:
                 self._note_read_error(str(error))
             except Exception:
-                _logger.exception("Following failed; it goes on.", extra={"model": self.name})
+                _logger.exception(
+                    "A poll of the registry failed, and is repeated.", extra={"model": self.name}
+                )
             await self._poller.rest(pause)
 
     async def drain(self) -> None:
@@ -165,10 +167,10 @@ class ServedModel:
         target = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
         if target is None:
             raise RegistryUnreachable(
-                f"{error} Of what served behind {self.uri.text} before, nothing is in the cache."
+                f"{error} Of what served behind {self.uri.text}, nothing is in the cache."
             )
         _logger.warning(
-            "The registry is not there; the version that served last is taken from the cache.",
+            "The registry cannot be read; the version that served last is taken from the cache.",
             extra={"model": self.name, "version": target["version"]},
         )
         self._apply_target(target)
@@ -195,7 +197,7 @@ class ServedModel:
                 self.loading = None
 
     async def _complete(self, fresh: VersionPool, target: dict[str, Any]) -> None:
-        """Wait until a version that serves by its twin has its model, and note it in the cache."""
+        """Wait until a version that its twin serves has its model, and record it in the cache."""
         try:
             await fresh.complete()
             if self.current is fresh:
@@ -206,7 +208,10 @@ class ServedModel:
             if self.current is fresh:
                 self._refuse(target, error)
         except ServingError:
-            _logger.exception("What serves cannot be noted.", extra={"model": self.name})
+            _logger.exception(
+                "The version that serves cannot be recorded in the cache.",
+                extra={"model": self.name},
+            )
 
     def _log_served(self, fresh: VersionPool, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()

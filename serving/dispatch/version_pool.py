@@ -137,7 +137,7 @@ class VersionPool:
         self._dispatch()
 
     def hold(self) -> None:
-        """Let requests wait until `go`: elsewhere, an older version may still answer."""
+        """Keep requests queued until `go`: another worker may still answer by an older version."""
         self._held = True
 
     def go(self) -> None:

@@ -54,7 +54,7 @@ class BlockingForkServer:
         except OSError as error:
             raise ForkServerLost(str(error)) from error
         until = monotonic() + FORK_SECONDS
-        while (reply := self._hear(until)).get("id") != self._count:
+        while (reply := self._receive(until)).get("id") != self._count:
             pass
         if "forked" not in reply:
             raise ForkRefused(reply.get("failed") or reply["full"])
@@ -71,7 +71,7 @@ class BlockingForkServer:
         until = monotonic() + seconds
         try:
             while pid not in self._codes:
-                self._hear(until)
+                self._receive(until)
         except ForkServerLost:
             return -signal.SIGKILL if self._process.poll() is not None else None
         return self._codes.pop(pid)
@@ -82,7 +82,7 @@ class BlockingForkServer:
         self._process.kill()
         self._process.wait()
 
-    def _hear(self, until: float) -> dict[str, Any]:
+    def _receive(self, until: float) -> dict[str, Any]:
         """The next message of the fork server.
 
         Raises:

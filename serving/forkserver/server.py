@@ -16,24 +16,28 @@ from cloche.processes import supervisor
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 
 # The module without which a program cannot run.
-_NEEDS = {
+_MAIN_MODULES = {
     Program.HOST: "cloche.serving.host.loop",
     Program.REGISTRY: "cloche.serving.registry.service",
     Program.WORKER: "cloche.serving.batch.scoring.worker",
 }
 # The module whose `run` a fork calls.
-_RUNS = {
+_ENTRY_MODULES = {
     Program.HOST: "cloche.serving.host.__main__",
     Program.REGISTRY: "cloche.serving.registry.__main__",
     Program.WORKER: "cloche.serving.batch.scoring.worker_process",
 }
 # Modules that most versions need besides. They are imported one by one, as a fork waits for the
 # import in progress. None of them may start a thread, which a fork would not have.
-_MODELS = (
+_MODEL_IMPORTS = (
     "onnxruntime", "scipy.optimize", "scipy.stats", "sklearn.utils", "sklearn", "mlflow.sklearn",
     "sklearn.ensemble", "skops.io",
 )  # fmt: skip
-_USUAL = {Program.HOST: _MODELS, Program.REGISTRY: (), Program.WORKER: _MODELS}
+_COMMON_IMPORTS = {
+    Program.HOST: _MODEL_IMPORTS,
+    Program.REGISTRY: (),
+    Program.WORKER: _MODEL_IMPORTS,
+}
 _QUIET_SECONDS = 5.0
 
 
@@ -43,9 +47,9 @@ class ForkServer:
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
         """Listen to `front`, a packet socket, and import the modules of `programs` in advance."""
         self._front = front
-        self._ahead = [_NEEDS[one] for one in programs]
-        self._ahead += [name for one in programs for name in _USUAL[one]]
-        self._asked = False
+        self._pending_imports = [_MAIN_MODULES[one] for one in programs]
+        self._pending_imports += [name for one in programs for name in _COMMON_IMPORTS[one]]
+        self._has_forked = False
         self._forks: set[int] = set()
         self._woken, self._wake = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -62,22 +66,22 @@ class ForkServer:
             if self._woken in ready:
                 self._woken.recv(PACKET)
                 self._report_ends()
-            if self._front in ready and not self._hear():
+            if self._front in ready and not self._handle_message():
                 return
             if not ready:
                 with contextlib.suppress(Exception):  # a version that needs it reports the error
-                    importlib.import_module(self._ahead.pop(0))
+                    importlib.import_module(self._pending_imports.pop(0))
 
     def _import_timeout(self) -> float | None:
         """The seconds until the next import; None if there is none.
 
         After a fork, imports wait until the server is quiet: the fork has a version to load.
         """
-        if not self._ahead:
+        if not self._pending_imports:
             return None
-        return _QUIET_SECONDS if self._asked else 0
+        return _QUIET_SECONDS if self._has_forked else 0
 
-    def _hear(self) -> bool:
+    def _handle_message(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._front, PACKET, 2)
         if not data:
             return False
@@ -87,14 +91,14 @@ class ForkServer:
                 supervisor.request_end(message["kill"])
             return True
         if "import" in message:
-            known = {*sys.modules, *self._ahead}
-            self._ahead += [name for name in message["import"] if name not in known]
+            known = {*sys.modules, *self._pending_imports}
+            self._pending_imports += [name for name in message["import"] if name not in known]
             return True
         program = Program(message["fork"])
         reply: dict[str, Any]
         try:
             # not in the fork, so that later forks have the module as well
-            importlib.import_module(_NEEDS[program])
+            importlib.import_module(_MAIN_MODULES[program])
             for name in message.get("needs", ()):
                 with contextlib.suppress(Exception):  # the version reports the error
                     importlib.import_module(name)
@@ -104,7 +108,7 @@ class ForkServer:
             reply = self._fork(program, message["arguments"], descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._asked = self._asked or program is not Program.REGISTRY
+        self._has_forked = self._has_forked or program is not Program.REGISTRY
         self._front.sendall(packet(id=message["id"], **reply))
         return True
 
@@ -122,11 +126,11 @@ class ForkServer:
             except OSError as error:
                 return {"full": str(error)}
         if pid == 0:
-            _become(program, arguments, descriptors, parent, leave=self._leave)
+            _become(program, arguments, descriptors, parent, release=self._release)
         self._forks.add(pid)
         return {"forked": pid}
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         """Release the resources of the fork server, in a fork."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -147,11 +151,11 @@ class ForkServer:
 
 def _become(
     program: Program, arguments: Sequence[str], descriptors: Sequence[int], parent: int, *,
-    leave: Callable[[], None],
+    release: Callable[[], None],
 ) -> NoReturn:  # fmt: skip
     """Run the program in the new fork, and never return."""
     try:
-        leave()
+        release()
         front, *output = descriptors
         for number in output:
             os.dup2(number, sys.stdout.fileno())
@@ -159,7 +163,7 @@ def _become(
             os.close(number)
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed()  # else all forks would draw the same random numbers
-        main: Callable[..., None] = importlib.import_module(_RUNS[program]).run
+        main: Callable[..., None] = importlib.import_module(_ENTRY_MODULES[program]).run
 
         def work() -> None:
             main(socket.socket(fileno=front), *arguments)

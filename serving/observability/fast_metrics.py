@@ -30,7 +30,7 @@ class Count:
 
     @property
     def numbers(self) -> list[float]:
-        """What this time series has counted."""
+        """The count, in a list as a histogram's numbers are."""
         return [self.value]
 
     def add(self, numbers: Sequence[float]) -> None:
@@ -55,7 +55,7 @@ class Distribution:
 
     @property
     def numbers(self) -> list[float]:
-        """What this time series has counted: the counts by bucket, and the sum."""
+        """The counts by bucket, and the sum of the observed values."""
         return [*self.counts, self.total]
 
     def add(self, numbers: Sequence[float]) -> None:
@@ -80,7 +80,7 @@ class FastCounter(Collector):
         return self._series.setdefault(values or _in_order(self._family[2], named), Count())
 
     def numbers(self) -> Numbers:
-        """What every series has counted, by its label values."""
+        """The numbers of all time series, by their label values."""
         return {values: count.numbers for values, count in self._series.items()}
 
     def with_first_label(self, first: str) -> dict[tuple[str, ...], int]:
@@ -119,7 +119,7 @@ class FastHistogram(Collector):
         return self._series.setdefault(key, Distribution(self._bounds))
 
     def numbers(self) -> Numbers:
-        """What every series has counted, by its label values."""
+        """The numbers of all time series, by their label values."""
         return {values: found.numbers for values, found in self._series.items()}
 
     def with_first_label(self, first: str) -> dict[tuple[str, ...], list[int]]:

@@ -87,13 +87,13 @@ class Tracing:
         self, parent: "Context", request: PredictionRequest, offset: int, now: int
     ) -> None:
         """Make the child spans: `queue` until a host last received the request, then `predict`."""
-        given = offset + int(request.sent_at * 1e9) if request.attempts else now
+        sent = offset + int(request.sent_at * 1e9) if request.attempts else now
         queue = self._tracer.start_span(
             "queue", parent, start_time=offset + int(request.arrived * 1e9)
         )
-        queue.end(given)
+        queue.end(sent)
         if request.attempts:
-            self._tracer.start_span("predict", parent, start_time=given).end(now)
+            self._tracer.start_span("predict", parent, start_time=sent).end(now)
 
     async def close(self) -> None:
         """Send the remaining spans, for a few seconds at most."""
@@ -105,7 +105,7 @@ class Tracing:
 
 @contextlib.asynccontextmanager
 async def opened() -> AsyncIterator[Tracing | None]:
-    """What the environment asks for, for as long as the context lasts; see `from_environment`."""
+    """The tracing that `from_environment` returns, closed at the end of the context."""
     traces = from_environment()
     try:
         yield traces

@@ -1,4 +1,4 @@
-"""What the workers of a server have counted, added up in the metrics of their parent.
+"""Adds up the counts of a server's workers in the metrics of their parent.
 
 A worker sends what it has counted since it started, and its parent adds what is new: so the sums
 never fall, also when a worker ends and another one begins at zero.
@@ -13,7 +13,7 @@ _COUNTED = (FastCounter, FastHistogram)
 
 
 def counted(metrics: Metrics) -> dict[str, Any]:
-    """What a worker has counted, and its replicas by version, as JSON values."""
+    """The counts of a worker, and its replicas by version, as JSON values."""
     counts = {
         name: [[list(labels), numbers] for labels, numbers in one.numbers().items()]
         for name, one in vars(metrics).items()

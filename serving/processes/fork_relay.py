@@ -29,7 +29,7 @@ class ForkRelay:
         self._closed = False
         self._tasks = Tasks()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(borrower, self._hear)
+        self._loop.add_reader(borrower, self._handle_message)
 
     def close(self) -> None:
         """End the processes of the borrower."""
@@ -40,7 +40,7 @@ class ForkRelay:
             for process in self._running.values():
                 kill(process)
 
-    def _hear(self) -> None:
+    def _handle_message(self) -> None:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._borrower, PACKET, 2)
         except BlockingIOError:
@@ -68,10 +68,10 @@ class ForkRelay:
                     output=output, needs=message["needs"],
                 )  # fmt: skip
         except HostFailed as error:
-            self._tell(id=number, failed=str(error))
+            self._send(id=number, failed=str(error))
             return
         except OSError as error:
-            self._tell(id=number, full=str(error))
+            self._send(id=number, full=str(error))
             return
         finally:
             if output is not None:
@@ -80,11 +80,11 @@ class ForkRelay:
             kill(process)
             return
         self._running[process.pid] = process
-        self._tell(id=number, forked=process.pid)
+        self._send(id=number, forked=process.pid)
         code = await process.wait()
         del self._running[process.pid]
-        self._tell(ended=process.pid, code=code)
+        self._send(ended=process.pid, code=code)
 
-    def _tell(self, **message: Any) -> None:
+    def _send(self, **message: Any) -> None:
         with contextlib.suppress(OSError):  # the borrower has ended
             self._borrower.send(packet(**message))

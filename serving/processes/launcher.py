@@ -141,7 +141,7 @@ class _ForkServer:
         connection.setblocking(False)
         self._process = process
         self._connection = connection
-        self._asked: dict[int, asyncio.Future[_Fork]] = {}
+        self._pending_forks: dict[int, asyncio.Future[_Fork]] = {}
         self._count = 0
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._forks: dict[int, _Fork] = {}
@@ -184,7 +184,7 @@ class _ForkServer:
         question = packet(fork=program, arguments=arguments, id=number, needs=needs)
         async with self._at_once:
             forked: asyncio.Future[_Fork] = asyncio.get_running_loop().create_future()
-            self._asked[number] = forked
+            self._pending_forks[number] = forked
             try:
                 socket.send_fds(self._connection, [question], descriptors)
                 async with asyncio.timeout(FORK_SECONDS):
@@ -198,7 +198,7 @@ class _ForkServer:
                     f"The fork server said nothing for {FORK_SECONDS:g} s."
                 ) from error
             finally:
-                del self._asked[number]
+                del self._pending_forks[number]
 
     def kill(self, pid: int) -> None:
         """End a fork at once, by its parent, which knows whether the ID is still the fork's."""
@@ -231,31 +231,31 @@ class _ForkServer:
         loop = asyncio.get_running_loop()
         try:
             while data := await loop.sock_recv(self._connection, PACKET):
-                self._hear(read(data))
+                self._handle_message(read(data))
         except ConnectionError:
             pass
         finally:
-            for forked in self._asked.values():
+            for forked in self._pending_forks.values():
                 if not forked.done():
                     forked.set_exception(ConnectionError("The fork server ended."))
             for fork in self._forks.values():
                 fork.ended.set_result(-signal.SIGKILL)  # a fork ends with its parent
             self._forks.clear()
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _handle_message(self, message: dict[str, Any]) -> None:
         if "ended" in message:
             self._forks.pop(message["ended"]).ended.set_result(message["code"])
             return
-        asked = self._asked.get(message["id"])
+        pending = self._pending_forks.get(message["id"])
         if "forked" not in message:
-            if asked is not None and not asked.done():
-                asked.set_exception(_fork_error(message))
+            if pending is not None and not pending.done():
+                pending.set_exception(_fork_error(message))
             return
         fork = self._forks[message["forked"]] = _Fork(self, message["forked"])
-        if asked is None or asked.done():
+        if pending is None or pending.done():
             fork.kill()  # the caller has stopped waiting
         else:
-            asked.set_result(fork)
+            pending.set_result(fork)
 
 
 def _fork_error(message: dict[str, Any]) -> Exception:

@@ -50,7 +50,7 @@ class ServerPath(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Protocol:
-    """A protocol, as far as the front knows it. All use the status codes of HTTP.
+    """What the front knows about a protocol: paths, documents, errors. All use HTTP's status codes.
 
     Attributes:
         name: The name by which a model host finds the codec.

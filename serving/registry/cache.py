@@ -25,7 +25,7 @@ from cloche.serving.registry.resolver import ResolvedVersion
 _KEPT = 2  # versions for each URI: the one that serves, and the one that a rollback goes to
 _ACCOUNT = re.compile(r"://[^/@]*@")
 _FRESH_SECONDS = 24 * 3600
-_UNHELD_SECONDS = 60.0  # a download that is still running has locked its directory by then
+_UNLOCKED_SECONDS = 60.0  # a download that is still running has locked its directory by then
 
 
 def registry_name() -> str:
@@ -46,22 +46,22 @@ class Cache:
 
     def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
         """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
-        place = self._versions / _short(target.identity)
-        if not place.is_dir():
+        directory = self._versions / _short(target.identity)
+        if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()
-            fresh = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
-            fresh.mkdir(parents=True)
-            held = _hold(fresh)
+            partial = directory.with_name(f"{directory.name}.{uuid.uuid4().hex}")
+            partial.mkdir(parents=True)
+            lock = _try_lock(partial)
             try:
-                fetch(fresh)
-                if not place.is_dir():  # another server on this machine may have been faster
-                    fresh.rename(place)
+                fetch(partial)
+                if not directory.is_dir():  # another server on this machine may have been faster
+                    partial.rename(directory)
             finally:
-                shutil.rmtree(fresh, ignore_errors=True)
-                if held is not None:
-                    os.close(held)
-        return place
+                shutil.rmtree(partial, ignore_errors=True)
+                if lock is not None:
+                    os.close(lock)
+        return directory
 
     def discard(self, target: ResolvedVersion) -> None:
         """Delete the artifacts of a version that turned out to be altered or incomplete."""
@@ -69,9 +69,9 @@ class Cache:
 
     def remember(self, uri: str, target: ResolvedVersion) -> None:
         """Record that `target` serves for `uri`, and delete versions that no URI used recently."""
-        before = [one for one in self._noted(self._note(uri)) if one.identity != target.identity]
+        file = self._record_path(uri)
+        before = [one for one in self._read_record(file) if one.identity != target.identity]
         targets = [target, *before][:_KEPT]
-        file = self._note(uri)
         make_private(self._root)
         file.parent.mkdir(exist_ok=True)
         fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
@@ -81,12 +81,12 @@ class Cache:
 
     def last_good(self, uri: str) -> ResolvedVersion | None:
         """Return the version that last served for `uri`, if its artifacts are still cached."""
-        targets = self._noted(self._note(uri))
+        targets = self._read_record(self._record_path(uri))
         if targets and (self._versions / _short(targets[0].identity)).is_dir():
             return targets[0]
         return None
 
-    def _noted(self, file: Path) -> list[ResolvedVersion]:
+    def _read_record(self, file: Path) -> list[ResolvedVersion]:
         """Return the versions in a record file, the most recent first."""
         try:
             return [ResolvedVersion(**one) for one in json.loads(file.read_text())]
@@ -98,28 +98,30 @@ class Cache:
 
         Another server on this machine may have fetched such a version and not yet recorded it.
         """
-        notes = (self._root / "served").glob("*.json")
-        named = {_short(target.identity) for note in notes for target in self._noted(note)}
-        places = self._versions.iterdir() if self._versions.is_dir() else ()
-        for place in places:
-            age = datetime.now(UTC).timestamp() - place.stat().st_mtime
-            if place.name not in named and age > _FRESH_SECONDS:
-                shutil.rmtree(place, ignore_errors=True)
+        records = (self._root / "served").glob("*.json")
+        named = {
+            _short(target.identity) for record in records for target in self._read_record(record)
+        }
+        version_dirs = self._versions.iterdir() if self._versions.is_dir() else ()
+        for directory in version_dirs:
+            age = datetime.now(UTC).timestamp() - directory.stat().st_mtime
+            if directory.name not in named and age > _FRESH_SECONDS:
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _drop_abandoned(self) -> None:
         """Delete the directories of interrupted downloads, which may be large."""
-        for fresh in self._versions.glob("*.*"):
+        for partial in self._versions.glob("*.*"):
             with contextlib.suppress(OSError):
-                age = datetime.now(UTC).timestamp() - fresh.stat().st_mtime
-                if age > _UNHELD_SECONDS and (held := _hold(fresh)) is not None:
-                    shutil.rmtree(fresh, ignore_errors=True)
-                    os.close(held)
+                age = datetime.now(UTC).timestamp() - partial.stat().st_mtime
+                if age > _UNLOCKED_SECONDS and (lock := _try_lock(partial)) is not None:
+                    shutil.rmtree(partial, ignore_errors=True)
+                    os.close(lock)
 
-    def _note(self, uri: str) -> Path:
+    def _record_path(self, uri: str) -> Path:
         return self._root / "served" / f"{_short(uri)}.json"
 
 
-def _hold(directory: Path) -> int | None:
+def _try_lock(directory: Path) -> int | None:
     """Lock a directory until the returned descriptor is closed or the process ends.
 
     Returns:

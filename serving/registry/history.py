@@ -65,10 +65,10 @@ class History:
             "promoted_at": tags.get(PROMOTED_AT_TAG),
             "promoted_by": tags.get(PROMOTED_BY_TAG),
             "reason": tags.get(REASON_TAG),
-            "evidence": self._judged(tags.get(GATE_RUN_TAG)),
+            "evidence": self._evidence_of(tags.get(GATE_RUN_TAG)),
         }
 
-    def _judged(self, run_id: str | None) -> dict[str, Any] | None:
+    def _evidence_of(self, run_id: str | None) -> dict[str, Any] | None:
         """Return the gate's evidence; None without a gate's decision, or if its run is gone."""
         if run_id and run_id not in self._evidence:
             try:

@@ -196,8 +196,8 @@ def _moved(promotion: "Promotion") -> str:
             f"Version {promotion.replaced} served before; "
             f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
         )
-    if promotion.stages is not None:
-        lines.append(f"Note: {promotion.stages}.")
+    if promotion.stage_problem is not None:
+        lines.append(f"Note: {promotion.stage_problem}.")
     return " ".join(lines)
 
 

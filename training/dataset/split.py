@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from cloche.training.dataset.reading.datetimes import times, within
+from cloche.training.dataset.reading.datetimes import parse_times, within
 from cloche.training.errors import DataError
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import FractionSplit, GroupSplit, TimeSplit
@@ -61,7 +61,7 @@ def validation_split(train: pd.DataFrame, recipe: Recipe) -> Split:
 
 
 def _by_time(frame: pd.DataFrame, by: TimeSplit, source: str) -> Split:
-    when = times(frame, by.column)
+    when = parse_times(frame, by.column)
     train = frame[within(when, *map(date.fromisoformat, by.train))]
     holdout = frame[within(when, *map(date.fromisoformat, by.holdout))]
     covered = f"the table covers {when.min():%Y-%m-%d} to {when.max():%Y-%m-%d}"
@@ -79,7 +79,7 @@ def _by_time(frame: pd.DataFrame, by: TimeSplit, source: str) -> Split:
 
 
 def _latest(train: pd.DataFrame, column: str, share: float, source: str) -> Split:
-    when = times(train, column)
+    when = parse_times(train, column)
     begin = when.sort_values().iloc[math.floor(len(when) * (1 - share))]
     late = when >= begin
     if late.all():

@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from cloche.processes import supervisor
 from cloche.processes.machine_limits import exhausted_resource
-from cloche.training.dataset.reading.datetimes import times
+from cloche.training.dataset.reading.datetimes import parse_times
 from cloche.training.dataset.reading.parquet import read_parquet
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.model_output import read
@@ -251,7 +251,7 @@ def cast_to_schema(rows: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             changed[name] = column = column.astype(object).infer_objects()
         if spec.type == DataType.datetime:
-            changed[name] = times(column.to_frame(name), name)
+            changed[name] = parse_times(column.to_frame(name), name)
         elif spec.type == DataType.boolean and column.isna().any():
             changed[name] = column.astype(object).where(column.notna(), None)
         elif spec.type == DataType.string and not _is_text(column):

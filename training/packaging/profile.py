@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cloche.training.packaging.period_baselines import periods, sizes, usual
+from cloche.training.packaging.period_baselines import (
+    difference_quantiles,
+    number_periods,
+    period_sizes,
+)
 from cloche.training.recipe.sections import Columns
 
 SCHEMA = 1
@@ -22,7 +26,7 @@ def profile(
     frame: pd.DataFrame,
     columns: Columns,
     output: pd.DataFrame,
-    when: "pd.Series[pd.Timestamp] | None" = None,
+    timestamps: "pd.Series[pd.Timestamp] | None" = None,
 ) -> dict[str, Any]:
     """Describe the training rows and their scores.
 
@@ -30,7 +34,7 @@ def profile(
         frame: (n rows) Raw training rows.
         columns: The features by role.
         output: (n rows) Output of the model for the rows.
-        when: (n rows) Times of the rows, if the recipe splits by time.
+        timestamps: (n rows) Times of the rows, if the recipe splits by time.
 
     Returns:
         A JSON document: `schema`, `rows`, `columns` (name → role, missing and the distribution),
@@ -38,7 +42,7 @@ def profile(
         entry `usual` with its differences between periods; see
         `cloche.training.packaging.period_baselines`.
     """
-    parts = periods(when) if when is not None else {}
+    period_numbers = number_periods(timestamps) if timestamps is not None else {}
     described: dict[str, Any] = {}
     for name in columns.numeric:
         described[name] = {"role": "numeric", **numeric_distribution(frame[name])}
@@ -57,17 +61,17 @@ def profile(
     for name, one in described.items():
         if one["role"] == "text":
             lengths = frame[name].map(len, na_action="ignore")
-            one["usual"] = usual(lengths, one["length"], parts)
+            one["usual"] = difference_quantiles(lengths, one["length"], period_numbers)
         else:
-            one["usual"] = usual(frame[name], one, parts)
+            one["usual"] = difference_quantiles(frame[name], one, period_numbers)
     for name, one in scores.items():
-        one["usual"] = usual(output[name], one, parts)
+        one["usual"] = difference_quantiles(output[name], one, period_numbers)
     return {
         "schema": SCHEMA,
         "rows": len(frame),
         "columns": described,
         "scores": scores,
-        "pieces": sizes(parts),
+        "pieces": period_sizes(period_numbers),
     }
 
 

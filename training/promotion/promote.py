@@ -40,7 +40,7 @@ class Promotion:
         replaced: Number of the version that served before; None if none did, or no alias moved.
         evaluated: Result of the gate; None if the version already served and was not judged.
         run_id: Id of the run with the evidence; None if none was written.
-        stages: Why the stage could not be set; None if it was.
+        stage_problem: Why the stage could not be set; None if it was.
     """
 
     model: str
@@ -48,7 +48,7 @@ class Promotion:
     replaced: str | None = None
     evaluated: EvaluatedCandidate | None = None
     run_id: str | None = None
-    stages: str | None = None
+    stage_problem: str | None = None
 
 
 class PromotionRefusal(GateRefusal):
@@ -144,10 +144,10 @@ def apply(
             **audit_tags(at=clock.now(), by=by, reason=reason),
         }
         if number == found.production:
-            stages = confirm_production(client, held, number, tags)
-            return Promotion(found.name, number, None, evaluated, run_id, stages)
-        stages = move_production(client, held, number, tags)
-    return Promotion(found.name, number, found.production, evaluated, run_id, stages)
+            stage_problem = confirm_production(client, held, number, tags)
+            return Promotion(found.name, number, None, evaluated, run_id, stage_problem)
+        stage_problem = move_production(client, held, number, tags)
+    return Promotion(found.name, number, found.production, evaluated, run_id, stage_problem)
 
 
 def _already_serving(
@@ -159,8 +159,8 @@ def _already_serving(
         return Promotion(found.name, number)
     with promotion_lock(client, found.name, promoter(os.environ), clock) as held:
         _check_aliases(found, held.model, number, named=True)
-        stages = follow_up(client, held.model, number)
-    return Promotion(found.name, number, stages=stages)
+        stage_problem = follow_up(client, held.model, number)
+    return Promotion(found.name, number, stage_problem=stage_problem)
 
 
 def _check_aliases(

@@ -30,13 +30,13 @@ class Rollback:
     Attributes:
         version: Number of the version that serves again.
         replaced: Number of the version that served until now; None if none did.
-        stages: Why the stage could not be set; None if it was.
+        stage_problem: Why the stage could not be set; None if it was.
     """
 
     model: str
     version: str
     replaced: str | None
-    stages: str | None
+    stage_problem: str | None
 
 
 def roll_back(
@@ -84,8 +84,8 @@ def roll_back(
                 f"the aliases of {model} moved just now; "
                 f"look at `cloche status {shlex.quote(model)}` and run the command again"
             )
-        stages = move_production(client, held, number, tags)
-    return Rollback(model, number, found.production, stages)
+        stage_problem = move_production(client, held, number, tags)
+    return Rollback(model, number, found.production, stage_problem)
 
 
 def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:

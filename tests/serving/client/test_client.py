@@ -230,7 +230,7 @@ def test_an_answer_that_is_too_large_is_not_read_to_its_end(ask, encoding):
 
 
 def test_an_answer_that_takes_too_long_to_be_decoded_is_too_late(ask, monkeypatch):
-    read = RequestState.answered
+    read = RequestState.read_response
 
     def slowly(
         self: RequestState, response: httpx2.Response, body: bytearray, now: float
@@ -239,7 +239,7 @@ def test_an_answer_that_takes_too_long_to_be_decoded_is_too_late(ask, monkeypatc
         self.started -= 31  # as if decoding had taken that long
         return outcome
 
-    monkeypatch.setattr(RequestState, "answered", slowly)
+    monkeypatch.setattr(RequestState, "read_response", slowly)
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=WHOLE))
     with pytest.raises(DeadlineExceeded):
         ask("http://x", ROW, transport=transport)

@@ -63,7 +63,9 @@ def test_what_a_process_printed_is_shown_only_before_the_model_saw_rows(
 ):
     def run_module(_, folder, *__, **___):
         (folder / "outcome.json").write_text(left)
-        return Exit(-9, "the process was killed by SIGKILL", "a row: 0.5", own=True)
+        return Exit(
+            -9, "the process was killed by SIGKILL", "a row: 0.5", in_current_environment=True
+        )
 
     monkeypatch.setattr(proof_process, "run_module", run_module)
 

@@ -107,7 +107,7 @@ def test_a_proof_needs_rows_and_takes_no_longer_than_it_may(original):
 
 
 def test_an_unforeseen_failure_is_a_refusal_and_costs_no_training(original, monkeypatch):
-    monkeypatch.setattr(room, "_proven", lambda *_: 1 / 0)
+    monkeypatch.setattr(room, "_convert_and_prove", lambda *_: 1 / 0)
 
     with pytest.raises(TwinRefused, match="ZeroDivisionError"):
         make_proven_twin(original, zoo.table())

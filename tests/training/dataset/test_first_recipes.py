@@ -37,7 +37,7 @@ from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark.read_stage import UnloadedScorer
 from cloche.serving.errors import ServingError
 from cloche.training.cli.init import init
-from cloche.training.dataset.reading.datetimes import times
+from cloche.training.dataset.reading.datetimes import parse_times
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import ClocheError
 from cloche.training.explain import explain
@@ -389,7 +389,7 @@ def assert_scored(recipe: Recipe, unscored: str = "") -> None:
         unscored: what is said of the table first; what it asks for is then done.
     """
     table = load_table(recipe.data, recipe.used_columns).frame
-    read = {name: times(table, name) for name in recipe.columns.datetime}
+    read = {name: parse_times(table, name) for name in recipe.columns.datetime}
     learned = model_inputs(table.assign(**read), recipe.columns)
     signature = make_signature(learned, pd.DataFrame({"prediction": [1.0]}))
     if unscored:

@@ -13,7 +13,7 @@ from cloche.training.dataset.checks.duplicates import copies_note, without_copie
 from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
 from cloche.training.dataset.features import unfit_kind
 from cloche.training.dataset.first_recipe.column_roles import Guess, guess_roles, is_time
-from cloche.training.dataset.reading.datetimes import times
+from cloche.training.dataset.reading.datetimes import parse_times
 from cloche.training.dataset.reading.formatted_values import formatted_note, is_amount
 from cloche.training.dataset.reading.table import Table
 from cloche.training.errors import DataError
@@ -219,10 +219,10 @@ def _copied(copies: int, rows: int) -> Iterator[str]:
 def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) -> str | None:
     """Return the first time column by which later rows can be held out."""
     for name in guess.roles.get("datetime", []):
-        if _BIRTH.search(name) or times(frame, name).dt.normalize().nunique() < _FEWEST_DAYS:
+        if _BIRTH.search(name) or parse_times(frame, name).dt.normalize().nunique() < _FEWEST_DAYS:
             continue
         cut = _cut(frame, name)
-        late = times(frame, name) >= pd.Timestamp(cut)
+        late = parse_times(frame, name) >= pd.Timestamp(cut)
         sides = [frame.loc[side, target].nunique() for side in (late, ~late)]
         all_labels = sides[1] == frame[target].nunique() and sides[0] > 1
         if task == "regression" or all_labels:
@@ -232,7 +232,7 @@ def _split_column(frame: pd.DataFrame, guess: Guess, target: str, task: Task) ->
 
 def _cut(frame: pd.DataFrame, name: str) -> date:
     """Return the first day of the latest quarter of the rows; never the first day of all rows."""
-    days = times(frame, name).dropna().dt.normalize().sort_values()
+    days = parse_times(frame, name).dropna().dt.normalize().sort_values()
     cut = days.iloc[int(len(days) * _TRAIN_SHARE)]
     later = days[days > days.iloc[0]]
     return max(cut, later.iloc[0]).date()
@@ -248,7 +248,7 @@ def _split(frame: pd.DataFrame, when: str | None, task: Task) -> Iterator[str]:
             yield "  stratify: true  # the same shares of the labels on both sides"
         return
     cut = _cut(frame, when)
-    days = times(frame, when)
+    days = parse_times(frame, when)
     train = [days.min().date().isoformat(), (cut - timedelta(days=1)).isoformat()]
     holdout = [cut.isoformat(), days.max().date().isoformat()]
     yield "  by: time  # as in use: learn from the past, be judged on what came later"

@@ -12,7 +12,7 @@ from cloche.values import datetimes
 _ZONE = r"\d[T ]\d\d.*(?:[Zz]|[+-]\d\d(?::?\d\d)?)$"
 
 
-def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
+def parse_times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
     """Return a column as times in UTC, NaT if missing; times without a zone count as UTC.
 
     Raises:
@@ -36,7 +36,7 @@ def times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
 def unreadable_times(values: pd.Series) -> str | None:
     """Return why a column cannot be read as times, as a clause with the fix; None if it can."""
     try:
-        times(values.to_frame("value"), "value")
+        parse_times(values.to_frame("value"), "value")
     except (ValueError, TypeError, AttributeError, UserWarning):
         read = datetimes.parse_datetimes(values)
         held = f"holds {kinds_of(values)}"

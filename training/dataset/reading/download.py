@@ -20,7 +20,7 @@ _SUFFIX_CHARACTERS = 20
 
 
 @contextmanager
-def downloaded(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
+def download(url: str, name: str, *, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """Download the file at `url`, and yield its path as long as the context lasts.
 
     The local file has the same suffixes as the remote one.

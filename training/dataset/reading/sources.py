@@ -9,7 +9,7 @@ from typing import cast
 import pandas as pd
 
 from cloche.training.dataset.reading.database import database_files, read_query, source_name
-from cloche.training.dataset.reading.download import downloaded
+from cloche.training.dataset.reading.download import download
 from cloche.training.dataset.reading.files import find_files, is_parquet
 from cloche.training.dataset.reading.formats import (
     Format,
@@ -41,7 +41,7 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
     if is_web(source):
         # The name is that of the recipe, in which variables stand for secrets.
         name = _without_secrets(data.source)
-        with downloaded(source, name) as path:
+        with download(source, name) as path:
             return Table(_read([path], name, data, columns), name)
     return Table(_read(find_files(source), data.source, data, columns), data.source)
 

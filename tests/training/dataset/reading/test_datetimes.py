@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from cloche.training.dataset.reading.datetimes import times, within
+from cloche.training.dataset.reading.datetimes import parse_times, within
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from cloche.training.dataset.reading.datetimes import times, within
     ],
 )
 def test_times_of_every_form_are_read_in_utc(values):
-    when = times(pd.DataFrame({"when": values}), "when")
+    when = parse_times(pd.DataFrame({"when": values}), "when")
     assert list(when) == [pd.Timestamp("2020-01-31"), pd.Timestamp("2020-02-01")]
 
 
@@ -31,9 +31,9 @@ def test_times_of_every_form_are_read_in_utc(values):
 )
 def test_what_is_no_time_is_refused(values):
     with pytest.raises((ValueError, UserWarning)):
-        times(pd.DataFrame({"when": values}), "when")
+        parse_times(pd.DataFrame({"when": values}), "when")
 
 
 def test_a_missing_time_stays_missing_and_is_within_no_days():
-    when = times(pd.DataFrame({"when": ["2020-01-31", None]}), "when")
+    when = parse_times(pd.DataFrame({"when": ["2020-01-31", None]}), "when")
     assert list(within(when, date(2020, 1, 1), date(2020, 1, 31))) == [True, False]

@@ -202,14 +202,14 @@ def test_a_variable_in_a_web_address_is_not_shown(web, monkeypatch):
 
 
 def test_a_body_beyond_the_bound_is_refused(web):
-    from cloche.training.dataset.reading.download import downloaded
+    from cloche.training.dataset.reading.download import download
 
     with (
         pytest.raises(DataError, match=r"is larger .*; download it yourself, and name the file"),
-        downloaded(f"{web}/t.csv", "t.csv", max_bytes=3),
+        download(f"{web}/t.csv", "t.csv", max_bytes=3),
     ):
         pass
-    with downloaded(f"{web}/t.csv", "t.csv") as file:
+    with download(f"{web}/t.csv", "t.csv") as file:
         assert len(read(file).frame) == 1
 
 
