@@ -12,6 +12,7 @@ MODELS: Final = {
     "twelve": "8 numbers and 4 categories, histogram gradient boosting",
     "flights": "the shipped recipe `flights`: 23 columns, histogram gradient boosting",
     "comments": "the shipped recipe `comments`: one text column, character n-grams",
+    "linear": "the columns of `twelve`, logistic regression",
     "wide": "600 numbers, logistic regression",
 }
 
