@@ -165,7 +165,7 @@ class Worker:
         sample = statistics.sampled(count)
         try:
             predictions = self._scorer.predict_columns(columns)
-            sampled = None if predictions is None else columns.frame(sample)
+            sampled = None if predictions is None else self._sampled(columns, sample)
         except JobFailed:
             raise
         except Exception:  # noqa: BLE001  # it comes again for the frame, whose rows are divided
@@ -187,6 +187,12 @@ class Worker:
             statistics=finished.statistics | counted,
             by_twin=self._scorer.by_twin,
         )  # fmt: skip
+
+    def _sampled(self, columns: Columns, chosen: Any) -> pd.DataFrame | None:
+        """Return a frame of some rows, without columns if none is counted; None if it cannot be."""
+        if not self._profile.get("columns"):
+            return pd.DataFrame(index=range(len(chosen)))
+        return columns.frame(chosen)
 
     def read(self, part: Part) -> Rows:
         """Return the typed rows of a part.
