@@ -92,6 +92,7 @@ CONTENDERS: Final = {
         body=Row.open_inference,
     ),
     "cloche": Contender(_cloche, "/readyz"),
+    "cloche_two_workers": Contender(lambda place: [*_cloche(place), "--workers", "2"], "/readyz"),
     "cloche_no_acceleration": Contender(
         lambda place: [*_cloche(place), "--no-acceleration"], "/readyz"
     ),
