@@ -8,15 +8,16 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-from cloche.serving.host import serving_check
-from cloche.training.gate import model_probe
-
-PROCESS = "cloche-gate"
-
-# What most versions import when they load; a fork of this process has it already.
-for _usual in ("sklearn.ensemble", "mlflow.sklearn", "skops.io"):
+# What most versions import when they load; a fork of this process has it already. It comes before
+# MLflow, because skops searches all modules that exist for each function of numpy and scipy.
+for _usual in ("skops.io", "sklearn.ensemble"):
     with suppress(Exception):  # a version that needs it reports the error
         import_module(_usual)
+
+from cloche.serving.host import serving_check  # noqa: E402
+from cloche.training.gate import model_probe  # noqa: E402
+
+PROCESS = "cloche-gate"
 
 
 def work(folder: Path) -> None:

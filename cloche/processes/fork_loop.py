@@ -9,7 +9,6 @@ Where a process with imports cannot be forked safely, this process itself does i
 ends with it; the exit code is then its own.
 """
 
-import gc
 import os
 import signal
 import sys
@@ -19,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from cloche.processes import parent_watch, supervisor
+from cloche.processes import parent_watch, quick_imports, supervisor
 
 FORKING = sys.platform == "linux"
 _STDIN, _PATH_BYTES = 0, 1 << 16
@@ -33,10 +32,8 @@ def main() -> None:
     # A model's warnings are for the people who trained it. Python also warns of forks beside
     # threads, and counts those of allocators, which are safe.
     warnings.simplefilter("ignore")
-    gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
-    module = import_module(sys.argv[1])
-    gc.freeze()
-    gc.enable()
+    with quick_imports.without_collection():
+        module = import_module(sys.argv[1])
     while folder := os.read(_STDIN, _PATH_BYTES):
         work = partial(module.work, Path(os.fsdecode(folder)))
         os.write(_STDIN, str(_code_of(work, module)).encode())

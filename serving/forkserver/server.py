@@ -34,6 +34,9 @@ _MODELS = (
     "sklearn.ensemble", "skops.io",
 )  # fmt: skip
 _USUAL = {Program.HOST: _MODELS, Program.REGISTRY: (), Program.WORKER: _MODELS}
+# What comes before the program's own module, where nothing waits for that one yet: skops searches
+# all modules that exist for each function of numpy and scipy, and MLflow makes them many.
+_FIRST = {Program.WORKER: ("sklearn.utils", "sklearn.ensemble", "skops.io")}
 _QUIET_SECONDS = 5.0
 
 
@@ -43,7 +46,7 @@ class ForkServer:
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
         """Listen to `front`, a packet socket, and import the modules of `programs` in advance."""
         self._front = front
-        self._ahead = [_NEEDS[one] for one in programs]
+        self._ahead = [name for one in programs for name in (*_FIRST.get(one, ()), _NEEDS[one])]
         self._ahead += [name for one in programs for name in _USUAL[one]]
         self._asked = False
         self._forks: set[int] = set()
