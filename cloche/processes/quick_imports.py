@@ -5,10 +5,12 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 # MLflow imports this package for the names of two headers. The package imports FastAPI, which takes
 # an eighth of the time of `import mlflow`, for functions that Cloche and its models do not call.
@@ -37,7 +39,9 @@ def defer_rarely_used() -> None:
     sys.meta_path.insert(0, _Finder())
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
+    """Finds the rarely used package, and no other module."""
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -45,14 +49,14 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Deferring(spec.loader)
+            spec.loader = cast("Loader", _Deferring(spec.loader))
         return spec
 
 
-class _Deferring(Loader):
-    """Makes the module, whose code runs when it is first used."""
+class _Deferring:
+    """A loader that makes the module, and lets its code run when it is first used."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: "Loader") -> None:
         self._loader = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -72,10 +76,10 @@ class _Deferred(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         with self._lock:
-            if not self._begun and isinstance(self.__loader__, Loader):
+            if not self._begun:
                 self._begun = True  # the code itself may ask for attributes
                 try:
-                    self.__loader__.exec_module(self)
+                    cast("Loader", self.__loader__).exec_module(self)
                 except BaseException:
                     self._begun = False  # the next use reports the same error
                     raise
