@@ -4,18 +4,10 @@ Run by `cloche.training.child_process`; see `cloche.training.gate.model_probe`. 
 few modules that import both training and serving: the gate uses the code of a model host.
 """
 
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
-# What most versions import when they load; a fork of this process has it already. It comes before
-# MLflow, because skops searches all modules that exist for each function of numpy and scipy.
-for _usual in ("skops.io", "sklearn.ensemble"):
-    with suppress(Exception):  # a version that needs it reports the error
-        import_module(_usual)
-
-from cloche.serving.host import serving_check  # noqa: E402
-from cloche.training.gate import model_probe  # noqa: E402
+from cloche.serving.host import serving_check
+from cloche.training.gate import model_probe
 
 PROCESS = "cloche-gate"
 

@@ -22,6 +22,7 @@ from cloche.processes.child_variables import for_models
 from cloche.training.errors import NotMeasured
 
 PROBE = "cloche.probing"  # the module of the gate; see `cloche.training.gate.probe_process`
+PROOF = "cloche.training.acceleration.proof_process"
 _TAIL_CHARACTERS = 300
 _END_SECONDS = 10.0  # longer than a supervisor needs to end
 

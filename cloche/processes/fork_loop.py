@@ -9,6 +9,7 @@ Where a process with imports cannot be forked safely, this process itself does i
 ends with it; the exit code is then its own.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ from cloche.processes import parent_watch, quick_imports, supervisor
 
 FORKING = sys.platform == "linux"
 _STDIN, _PATH_BYTES = 0, 1 << 16
+# What most versions import when they load. skops comes first, because it searches all modules that
+# exist for each function of numpy and scipy, and MLflow makes them many.
+_USUAL = ("skops.io", "sklearn.ensemble", "mlflow.sklearn")
 
 
 def main() -> None:
@@ -33,6 +37,9 @@ def main() -> None:
     # threads, and counts those of allocators, which are safe.
     warnings.simplefilter("ignore")
     with quick_imports.without_collection():
+        for usual in _USUAL:
+            with contextlib.suppress(Exception):  # a version that needs it reports the error
+                import_module(usual)
         module = import_module(sys.argv[1])
     while folder := os.read(_STDIN, _PATH_BYTES):
         work = partial(module.work, Path(os.fsdecode(folder)))

@@ -51,7 +51,12 @@ def test_a_rarely_used_package_runs_when_it_is_first_used(program: str):
 
 
 def test_nothing_is_collected_while_modules_are_imported():
-    with pytest.raises(ImportError), without_collection():
+    with without_collection():
         assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_garbage_is_collected_again_after_a_failed_import():
+    with pytest.raises(ImportError), without_collection():
         raise ImportError
     assert gc.isenabled()
