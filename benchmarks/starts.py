@@ -1,7 +1,7 @@
 """`python -m benchmarks.starts`.
 
 How long people wait for a command at a prompt: for its first line, for its end, and after the last
-line of its progress. It prints only.
+line of its progress; and the processor time, which other programs lengthen less. It prints only.
 
 The commands work on small tables, so that nearly all of the time is their start and end. What they
 take is compared with the import of `mlflow.sklearn`, in turn, because machines change their speed.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from benchmarks import command
@@ -35,11 +35,13 @@ class Wait:
         first: The seconds from the start of the command to its first line.
         whole: The seconds to its end.
         silent: The seconds from its last line to its end.
+        busy: The seconds of processor time of all its processes.
     """
 
     first: float
     whole: float
     silent: float
+    busy: float
 
 
 def main() -> None:
@@ -60,12 +62,16 @@ def main() -> None:
 
 def commands() -> dict[str, list[str]]:
     """Return the command lines of one round by their names, the import first."""
+    version = f"models:/{_MODEL}@production"
     promote = ("promote", _MODEL, "--force", "--reason", "benchmark")
     lines = {
         "status": ("status", _MODEL),
         "train": ("train", _MODEL, "--set", "seed=7"),
         "promote": promote,
-        "score": ("score", f"models:/{_MODEL}@production", "rows.csv", "scores.csv", "--overwrite"),
+        "score": ("score", version, "rows.csv", "scores.csv", "--overwrite"),
+        "report": ("report", "scores.csv"),
+        "build": ("build", version, "--context-only", f"context-{time.monotonic_ns()}"),
+        "accelerate": ("accelerate", _MODEL),
         "rollback": ("rollback", _MODEL),
     }
     return {
@@ -92,23 +98,33 @@ def waited(line: list[str], folder: Path) -> Wait:
         last = time.monotonic()
         first, said = first or last, said + some
     os.close(printed)
-    process.wait()
+    _, status, used = os.wait4(process.pid, 0)
     ended = time.monotonic()
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise NotServing(f"{' '.join(line)} ended with code {process.returncode}.\n{said.decode()}")
-    return Wait((first or ended) - started, ended - started, ended - last)
+    busy = used.ru_utime + used.ru_stime
+    return Wait((first or ended) - started, ended - started, ended - last, busy)
 
 
 def table(found: dict[str, list[Wait]], rounds: int) -> str:
-    """Return the medians as text, each beside its ratio to that of the import."""
-    whole = {name: statistics.median(one.whole for one in waits) for name, waits in found.items()}
-    lines = [f"{f'medians of {rounds}, seconds':24} first line    whole  imports  after the last"]
-    for name, waits in found.items():
-        first, silent = (
-            statistics.median(getattr(one, what) for one in waits) for what in ("first", "silent")
+    """Return the medians as text, whole and processor time each beside the ratio to the import."""
+    medians = {
+        name: Wait(
+            *(statistics.median(values) for values in zip(*map(astuple, waits), strict=True))
         )
-        ratio = whole[name] / whole[_IMPORT]
-        lines.append(f"{name:24} {first:10.2f} {whole[name]:8.2f} {ratio:7.2f}x {silent:15.2f}")
+        for name, waits in found.items()
+    }
+    unit = medians[_IMPORT]
+    lines = [
+        f"{f'medians of {rounds}, seconds':24} first line    whole  imports  processor  imports"
+        "  after the last"
+    ]
+    lines += [
+        f"{name:24} {one.first:10.2f} {one.whole:8.2f} {one.whole / unit.whole:7.2f}x"
+        f" {one.busy:9.2f} {one.busy / unit.busy:7.2f}x {one.silent:15.2f}"
+        for name, one in medians.items()
+    ]
     return "\n".join(lines)
 
 

@@ -4,19 +4,12 @@ Run by `cloche.training.child_process`; see `cloche.training.gate.model_probe`. 
 few modules that import both training and serving: the gate uses the code of a model host.
 """
 
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 from cloche.serving.host import serving_check
 from cloche.training.gate import model_probe
 
 PROCESS = "cloche-gate"
-
-# What most versions import when they load; a fork of this process has it already.
-for _usual in ("sklearn.ensemble", "mlflow.sklearn", "skops.io"):
-    with suppress(Exception):  # a version that needs it reports the error
-        import_module(_usual)
 
 
 def work(folder: Path) -> None:

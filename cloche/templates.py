@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @cache
-def template(package: str, name: str, **filters: Callable[[Any], str]) -> Template:
+def template(package: str, name: str, **filters: Callable[[Any], str]) -> "Template":
     """Return a template, which is compiled once in a process.
 
     Args:
@@ -16,6 +17,13 @@ def template(package: str, name: str, **filters: Callable[[Any], str]) -> Templa
         name: The file name of the template; only in `*.html.jinja` values are HTML-escaped.
         filters: The template's filters, by their names in the template.
     """
+    from jinja2 import (  # noqa: PLC0415  # slow, and most processes show no page
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
+
     environment = Environment(
         loader=PackageLoader(package),
         autoescape=select_autoescape(["html.jinja"], default=False),

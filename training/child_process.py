@@ -22,6 +22,11 @@ from cloche.processes.child_variables import for_models
 from cloche.training.errors import NotMeasured
 
 PROBE = "cloche.probing"  # the module of the gate; see `cloche.training.gate.probe_process`
+PROOF = "cloche.training.acceleration.proof_process"
+# What most versions import when they load. skops comes first, because it searches all modules that
+# exist for each function of numpy and scipy, and MLflow makes them many.
+_VERSIONS = ("skops.io", "sklearn.ensemble", "mlflow.sklearn")
+_USUAL = {PROBE: _VERSIONS, PROOF: _VERSIONS}
 _TAIL_CHARACTERS = 300
 _END_SECONDS = 10.0  # longer than a supervisor needs to end
 
@@ -56,6 +61,7 @@ class _ImportedModule:
             "PYTHONDONTWRITEBYTECODE": "1",  # bytecode files would change the model's folder
             "MLFLOW_LOGGING_LEVEL": "ERROR",
         }
+        names = (*_USUAL.get(module, ()), module)
         self._in_current_environment = not python
         # unbuffered, because the process writes at the same position
         self._output = TemporaryFile(buffering=0)  # noqa: SIM115  # closed by `end`
@@ -63,7 +69,7 @@ class _ImportedModule:
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    launch.command("cloche.processes.fork_loop", module, python=python),
+                    launch.command("cloche.processes.fork_loop", *names, python=python),
                     stdin=theirs.fileno(),
                     stdout=self._output.fileno(),
                     stderr=subprocess.STDOUT,

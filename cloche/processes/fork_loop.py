@@ -1,15 +1,16 @@
 """A process that imports a module once, and does each piece of its work in a fork of itself.
 
-`cloche/launch.py cloche.processes.fork_loop MODULE`, with a socket as standard input. Each message
-is the path of a folder, and the answer is the exit code of a fork, in which `MODULE.work(FOLDER)`
-ran below a supervisor. So no work finds anything that other work has left, and only the first one
-waits for imports.
+`cloche/launch.py cloche.processes.fork_loop [USUAL...] MODULE`, with a socket as standard input.
+Each message is the path of a folder, and the answer is the exit code of a fork, in which
+`MODULE.work(FOLDER)` ran below a supervisor. So no work finds anything that other work has left,
+and only the first one waits for imports. USUAL are modules that most work needs: they are imported
+before MODULE, if they can be.
 
 Where a process with imports cannot be forked safely, this process itself does its first work and
 ends with it; the exit code is then its own.
 """
 
-import gc
+import contextlib
 import os
 import signal
 import sys
@@ -19,24 +20,26 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from cloche.processes import parent_watch, supervisor
+from cloche.processes import parent_watch, quick_imports, supervisor
 
 FORKING = sys.platform == "linux"
 _STDIN, _PATH_BYTES = 0, 1 << 16
 
 
 def main() -> None:
-    """Do the work of the module `sys.argv[1]` until the other end of the socket is closed."""
+    """Do the work of the module that is named last until the other end of the socket is closed."""
+    *usual, own = sys.argv[1:]
     parent_watch.die_with_parent()
     parent_watch.ignore_group_signals()
     parent_watch.set_process_name("cloche-forks")
     # A model's warnings are for the people who trained it. Python also warns of forks beside
     # threads, and counts those of allocators, which are safe.
     warnings.simplefilter("ignore")
-    gc.disable()  # garbage collection takes a sixth of the import time, and finds few cycles
-    module = import_module(sys.argv[1])
-    gc.freeze()
-    gc.enable()
+    with quick_imports.without_collection():
+        for name in usual:
+            with contextlib.suppress(Exception):  # work that needs it reports the error
+                import_module(name)
+        module = import_module(own)
     while folder := os.read(_STDIN, _PATH_BYTES):
         work = partial(module.work, Path(os.fsdecode(folder)))
         os.write(_STDIN, str(_code_of(work, module)).encode())

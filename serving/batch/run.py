@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -20,7 +21,7 @@ from cloche.serving.batch.output.work_dir import WorkDir, locked_work_dir
 from cloche.serving.batch.publish import Publisher, manifest_of
 from cloche.serving.batch.report import refusals
 from cloche.serving.batch.report.mlflow_run import JobRun
-from cloche.serving.batch.report.render import document, drift, drifted
+from cloche.serving.batch.report.render import document, drift, drifted, prepare
 from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
@@ -65,6 +66,7 @@ def score(
             partitioner = Partitioner(
                 job.part_rows, work_dir.spool, job.inferred, copies=not engine.reads_stores
             )
+            Thread(target=prepare, name="report").start()
             scoring = _Scoring(job, inputs, partitioner, work_dir, request, early=publisher.early)
             parts = scoring.finish(engine, done, on_progress)
             manifest = manifest_of(job, parts, perf_counter() - started) | {

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import click
 
+from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 from cloche.registry import env_manager
 from cloche.serving.errors import SettingsError
 from cloche.serving.image.engine import ENGINES, find
 from cloche.serving.image.engine import build as build_image
+from cloche.values.passwords import without_password
 
 HELP = """Build an image that serves one version without a registry.
 
@@ -72,11 +75,13 @@ def build(
             "stands behind --, or leave out --context-only"
         )
     found = "" if context_only else find(engine or "")
-    from cloche.serving.image.context import write  # noqa: PLC0415  # MLflow's imports take seconds
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = context_only or Path(temporary)
-        note = write(model, folder, base=base, cache_directory=cache_dir)
+        with steps(f"pinning {without_password(model)}"):
+            with quick_imports.without_collection():
+                from cloche.serving.image.context import write  # noqa: PLC0415  # imports MLflow
+
+            note = write(model, folder, base=base, cache_directory=cache_dir)
         which = f"{note.name} version {note.version}" if note.version else note.name
         if context_only:
             typed = f"docker build {shlex.quote(str(folder))}"

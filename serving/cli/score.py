@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from cloche.processes import child_variables
+from cloche.processes import child_variables, quick_imports
 from cloche.registry import env_manager
 from cloche.serving.batch.job.options import (
     INPUT_FORMATS,
@@ -216,13 +216,14 @@ def score(
     with local, silence_notice.report_silence(say):
         if not on_spark and manager == env_manager.LOCAL:
             local.prepare()
-        from cloche.serving.batch import run, stream_job  # noqa: PLC0415
-        from cloche.serving.batch.input import inputs  # noqa: PLC0415
-        from cloche.serving.batch.input.csv_options import parsed  # noqa: PLC0415
-        from cloche.serving.batch.job.progress import progress  # noqa: PLC0415
-        from cloche.serving.batch.job.refusal_limit import Limit  # noqa: PLC0415
-        from cloche.serving.batch.output.layout import describe  # noqa: PLC0415
-        from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
+        with quick_imports.without_collection():
+            from cloche.serving.batch import run, stream_job  # noqa: PLC0415
+            from cloche.serving.batch.input import inputs  # noqa: PLC0415
+            from cloche.serving.batch.input.csv_options import parsed  # noqa: PLC0415
+            from cloche.serving.batch.job.progress import progress  # noqa: PLC0415
+            from cloche.serving.batch.job.refusal_limit import Limit  # noqa: PLC0415
+            from cloche.serving.batch.output.layout import describe  # noqa: PLC0415
+            from cloche.serving.batch.spark.engine import SparkEngine  # noqa: PLC0415
 
         request = JobOptions(
             limit=Limit.parse(max_bad_rows), workers=count, options=parsed(reading), **options

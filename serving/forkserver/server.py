@@ -38,6 +38,9 @@ _COMMON_IMPORTS = {
     Program.REGISTRY: (),
     Program.WORKER: _MODEL_IMPORTS,
 }
+# What comes before the program's own module, where nothing waits for that one yet: skops searches
+# all modules that exist for each function of numpy and scipy, and MLflow makes them many.
+_FIRST_IMPORTS = {Program.WORKER: ("sklearn.utils", "sklearn.ensemble", "skops.io")}
 _QUIET_SECONDS = 5.0
 
 
@@ -47,7 +50,9 @@ class ForkServer:
     def __init__(self, front: socket.socket, programs: Sequence[Program]) -> None:
         """Listen to `front`, a packet socket, and import the modules of `programs` in advance."""
         self._front = front
-        self._pending_imports = [_MAIN_MODULES[one] for one in programs]
+        self._pending_imports = [
+            name for one in programs for name in (*_FIRST_IMPORTS.get(one, ()), _MAIN_MODULES[one])
+        ]
         self._pending_imports += [name for one in programs for name in _COMMON_IMPORTS[one]]
         self._has_forked = False
         self._forks: set[int] = set()

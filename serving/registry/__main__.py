@@ -6,7 +6,6 @@ starts with the environment variables of a model host. The variables for the reg
 among them, arrive as the first line that the front sends.
 """
 
-import gc
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ import sys
 from pathlib import Path
 
 from cloche import launch
-from cloche.processes import supervisor
+from cloche.processes import quick_imports, supervisor
 from cloche.registry import connect_timeout
 
 
@@ -24,11 +23,8 @@ def run(front: socket.socket, cache: str) -> None:
     with front.makefile("rb") as lines:  # the front sends nothing else before it has read HELLO
         os.environ.update(json.loads(lines.readline()))
     connect_timeout.shorten_timeouts(os.environ)
-    gc.disable()  # imports make few cycles and many objects: collection is a sixth of their time
-    from cloche.serving.registry.service import serve  # noqa: PLC0415  # imports MLflow
-
-    gc.freeze()
-    gc.enable()
+    with quick_imports.without_collection():
+        from cloche.serving.registry.service import serve  # noqa: PLC0415  # imports MLflow
     with front:
         serve(front, Path(cache))
 

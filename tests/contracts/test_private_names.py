@@ -55,6 +55,7 @@ NAMES: dict[str, list[str] | None] = {
         "host_creds", "endpoint", "method", "json_body", "response_proto", "extra_headers",
         "retry_timeout_seconds", "expected_status",
     ],
+    "mlflow.utils.requirements_utils:_check_requirement_satisfied": ["requirement_str"],
     "mlflow.utils.proto_json_utils:NumpyEncoder": None,
     "mlflow.utils.proto_json_utils:dataframe_from_parsed_json": [
         "decoded_input", "pandas_orient", "schema"

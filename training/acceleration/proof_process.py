@@ -17,7 +17,7 @@ from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
 from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
-from cloche.training.child_process import run_module
+from cloche.training.child_process import PROOF, run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
 from cloche.training.errors import TrainingError, TwinRefused
 from cloche.values.redaction import describe_error
@@ -43,7 +43,7 @@ def make_twin_in_process(
         (folder / _TASK).write_text(json.dumps({"model": str(model)}), encoding="utf-8")
         write_parquet(rows, folder / _ROWS, "the rows to prove it on")
         seconds = PROOF_SECONDS + _LOAD_SECONDS
-        ended = run_module(__name__, folder, seconds, extra_names=extra_names, python=python)
+        ended = run_module(PROOF, folder, seconds, extra_names=extra_names, python=python)
         try:
             outcome = json.loads((folder / _OUTCOME).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,6 +1,7 @@
 """`cloche accelerate`: adds an accelerated twin to a registered version."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import click
 
 from cloche import launch
 from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
+from cloche.training.child_process import PROOF, import_ahead
 from cloche.training.cli import options
 
 HELP = """Store an ONNX form of a version of MODEL beside it, if it provably answers the same.
@@ -46,12 +49,15 @@ def accelerate(
     """Run the command; see HELP."""
     options.check(env_manager, host_env)
     launch.interrupt_on_signals()
-    with steps(f"accelerating {model}") as say:
+    local = env_manager == environments.LOCAL
+    ahead = import_ahead(PROOF, host_env) if local else nullcontext()
+    with steps(f"accelerating {model}") as say, ahead:
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-        from mlflow import MlflowClient  # noqa: PLC0415
+        with quick_imports.without_collection():
+            from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
-        from cloche.training.accelerate_version import accelerate_version  # noqa: PLC0415
+            from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
+            from cloche.training.accelerate_version import accelerate_version  # noqa: PLC0415
 
         require_stores(to_write=True)
         done = accelerate_version(

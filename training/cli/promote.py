@@ -17,6 +17,7 @@ from rich.text import Text
 from cloche import launch
 from cloche.cli.page_option import PageFile
 from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
 from cloche.training.cli import options
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
@@ -111,13 +112,17 @@ def promote(
     launch.interrupt_on_signals()
     with steps(f"judging {model}") as say, request.importing():
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-        from mlflow import MlflowClient  # noqa: PLC0415
+        with quick_imports.without_collection():
+            from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
-        from cloche.training.promotion.evaluate_candidate import evaluate  # noqa: PLC0415
-        from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
-        from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
-        from cloche.training.promotion.registry import find_model  # noqa: PLC0415
+            from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
+            from cloche.training.promotion.evaluate_candidate import evaluate  # noqa: PLC0415
+            from cloche.training.promotion.promote import (  # noqa: PLC0415
+                Promotion,
+                PromotionRefusal,
+            )
+            from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
+            from cloche.training.promotion.registry import find_model  # noqa: PLC0415
 
         require_stores(to_write=not dry_run)
         client = MlflowClient()

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 
 HELP = """Move production of MODEL back to the version that served before, or to version N.
 
@@ -29,10 +30,11 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
     """Run the command; see HELP."""
     with steps(f"rolling back {model}"):
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-        from mlflow import MlflowClient  # noqa: PLC0415
+        with quick_imports.without_collection():
+            from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
-        from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
+            from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
+            from cloche.training.promotion.rollback import roll_back  # noqa: PLC0415
 
         require_stores(to_write=True)
         done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 from cloche.values.passwords import without_password
 
 if TYPE_CHECKING:
@@ -49,16 +50,20 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
     """Run the command; see HELP."""
     with steps(f"reading the registry's {model or 'models'}"):
         # Not at the top: these imports take seconds, and `cloche --help` imports every command.
-        from mlflow import MlflowClient  # noqa: PLC0415
+        with quick_imports.without_collection():
+            from mlflow import MlflowClient  # noqa: PLC0415
 
-        from cloche.registry.connect_timeout import require_stores, shorten_timeouts  # noqa: PLC0415
-        from cloche.registry.version_listing import registered_models  # noqa: PLC0415
-        from cloche.training.promotion.status import overview  # noqa: PLC0415
-        from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
+            from cloche.registry.connect_timeout import (  # noqa: PLC0415
+                require_stores,
+                shorten_timeouts,
+            )
+            from cloche.registry.version_listing import registered_models  # noqa: PLC0415
+            from cloche.training.promotion.status import overview  # noqa: PLC0415
+            from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
 
-        shorten_timeouts(os.environ)
-        require_stores()
-        client = MlflowClient()
+            shorten_timeouts(os.environ)
+            require_stores()
+            client = MlflowClient()  # MLflow imports what its stores need only now
         models = [] if model else registered_models(client)
         if len(models) > _FEW:
             found = overview(client, models)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cloche import launch
 from cloche.cli.spinner import steps
+from cloche.processes import quick_imports
 
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
 
@@ -54,8 +55,12 @@ def train(
             click.echo(explanation(checked))
             return
         # Only after the recipe is checked, because the estimator's package may be missing.
-        from cloche.training.tracking.model_card import format_value  # noqa: PLC0415
-        from cloche.training.train import train as run_training  # noqa: PLC0415
+        with quick_imports.without_collection():
+            # before MLflow: skops searches all modules that exist for each function of numpy
+            import skops.io  # noqa: F401, PLC0415
+
+            from cloche.training.tracking.model_card import format_value  # noqa: PLC0415
+            from cloche.training.train import train as run_training  # noqa: PLC0415
 
         launch.interrupt_on_signals()
         trained = run_training(checked, say)

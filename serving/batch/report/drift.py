@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, chdtri, ndtri
 
 SHIFTED, DRIFTED = 0.1, 0.25
 _SIGNIFICANT = 0.01
@@ -111,6 +110,8 @@ def chance(rows: int, piece: int, bins: int, comparisons: int) -> dict[str, floa
         bins: The number of bins of the column.
         comparisons: The number of measures that are judged in all columns together.
     """
+    from scipy.special import chdtri, ndtri  # noqa: PLC0415  # slow; see `render.prepare`
+
     fewer = max(1 / max(rows, 1) - 1 / max(piece, 1), 0.0)
     rare = RARE / comparisons
     return {
@@ -147,6 +148,8 @@ def _chi_squared(counts: "np.ndarray") -> float:
 
     Importing `scipy.stats` instead would cost every job half a second.
     """
+    from scipy.special import chdtrc  # noqa: PLC0415  # slow; see `render.prepare`
+
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     expected = np.outer(rows, columns) / counts.sum()
     distances = np.abs(counts - expected)

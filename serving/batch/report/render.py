@@ -3,11 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloche.serving.batch.report.drift import DRIFTED, RARE, DriftMeasure, chance, distance, judge
 from cloche.templates import template
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 SCHEMA = 1
 _MOST_SEGMENTS = 12
@@ -18,6 +22,12 @@ _MEASURES = {
     "psi": "distribution (PSI)", "shift": "mean (standard deviations)",
     "outside": "new or outside (share)", "missing": "missing (share)",
 }  # fmt: skip
+
+
+def prepare() -> None:
+    """Import what reports need, and compile their template, while workers load the version."""
+    import_module("scipy.special")
+    _page()
 
 
 def document(
@@ -115,10 +125,13 @@ def nulls(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _page() -> "Template":
+    return template("cloche.serving.batch", "report.html.jinja", number=_number)
+
+
 def render(report: Mapping[str, Any]) -> str:
     """Render the HTML page."""
-    page = template("cloche.serving.batch", "report.html.jinja", number=_number)
-    return page.render(
+    return _page().render(
         drift=drift,
         measures=_MEASURES,
         report={

@@ -17,6 +17,8 @@ from cloche.main import cloche
         ("rollback m", "mlflow"),
         ("status", "mlflow"),
         ("score models:/m@production rows.csv scores.csv", "cloche.serving.batch.run"),
+        ("build models:/m@production --context-only context", "cloche.serving.image.context"),
+        ("report scores.csv", "cloche.serving.batch.output.layout"),
         ("init sample:wine", "cloche.training.dataset.first_recipe.draft"),
         ("sample wine wine.csv", "cloche.training.dataset.samples.catalog"),
     ],

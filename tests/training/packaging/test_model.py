@@ -8,9 +8,10 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from mlflow.utils import requirements_utils
 
 from cloche.training.errors import TrainingError
-from cloche.training.packaging.model import _without_rows
+from cloche.training.packaging.model import _without_comparison, _without_rows
 from cloche.training.pipeline import scorer
 
 CELL = "Kim, 41 Main Street"
@@ -45,6 +46,15 @@ def test_an_example_that_cannot_be_served_is_told_without_its_rows():
         "Model logged without a signature.",
     ]
     assert not logger.filters
+
+
+def test_requirements_of_what_is_installed_are_not_compared_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(requirements_utils, "_PACKAGES_TO_MODULES", None)
+    with _without_comparison():
+        mlflow.pyfunc.save_model(
+            str(tmp_path / "model"), python_model=scorer.__file__, pip_requirements=["mlflow"]
+        )
+    assert requirements_utils._PACKAGES_TO_MODULES is None
 
 
 def test_other_errors_of_mlflow_stay_as_they_are():
