@@ -71,7 +71,10 @@ async def _work(start: Start, control: socket.socket, forks: socket.socket) -> N
         server.stop()
         told.set()
 
-    handlers = {"listen": listen, "drain": drain}
+    async def ping() -> None:
+        """Show the parent that the event loop runs."""
+
+    handlers = {"listen": listen, "drain": drain, "ping": ping}
     async with _working(start.settings, control, forks, handlers) as at_work:
         server = front.Server(start.settings, at_work)
         await told.wait()

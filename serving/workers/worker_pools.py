@@ -7,6 +7,7 @@ from typing import Any
 
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
@@ -28,7 +29,7 @@ class WorkerModel(ServedModel):
         """Do nothing: the parent polls the registry."""
 
 
-async def _by_the_parent(*_: Any) -> VersionPool:
+async def _by_the_parent(*_: Any) -> ServedPool:
     raise NotImplementedError
 
 
