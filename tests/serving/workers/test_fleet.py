@@ -189,4 +189,3 @@ async def test_a_worker_that_hangs_while_it_loads_is_ended_and_the_others_switch
     await start
     assert "a go" not in workers.record
     assert workers.workers[0].process.returncode == -9
-
