@@ -16,6 +16,7 @@ from cloche.serving.observability import logs
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.fork_relay import ForkRelay
 from cloche.serving.processes.launcher import Processes
+from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, signals
 from cloche.serving.server.runtime import following, processes_of
@@ -25,7 +26,6 @@ from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import state_relay
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.peer import Handlers, Peer
 from cloche.serving.workers.worker import Worker
 
 _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.workers.peer import PeerLost
+from cloche.serving.processes.peer import PeerLost
 from cloche.serving.workers.worker import Worker
 
 _RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloche.serving.processes.peer import PeerLost
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.peer import PeerLost
 from cloche.serving.workers.worker import Worker
 
 _keys = itertools.count(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.worker_counts import WorkerCounts
-from cloche.serving.workers.peer import Peer, PeerLost
+from cloche.serving.processes.peer import Peer, PeerLost
 
 _PING_SECONDS = 2.0
 _MISSED_PINGS = 5  # a worker that answers nothing for so long is ended, and another one started

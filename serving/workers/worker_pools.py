@@ -12,9 +12,9 @@ from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import counted
+from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri, Reference
-from cloche.serving.workers.peer import Handlers
 
 MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
 

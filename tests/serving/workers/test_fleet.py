@@ -7,10 +7,10 @@ import pytest
 
 from cloche.serving.errors import HostFailed, ServingError
 from cloche.serving.observability.metrics import Metrics
+from cloche.serving.processes.peer import PeerLost
 from cloche.serving.workers import worker
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.peer import PeerLost
 from cloche.serving.workers.worker import Worker
 from tests.in_a_loop import in_a_loop
 
