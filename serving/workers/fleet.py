@@ -184,7 +184,7 @@ class Fleet:
                             await worker.order("switch", key=pool.key)
                             worker.peer.tell("go", key=pool.key)
                         self.members.append(worker)
-            await worker.call("listen")
+            await worker.peer.call("listen")  # one that cannot is not killed: it says why
             worker.listening = True
         except PeerLost:
             return

@@ -189,3 +189,17 @@ async def test_a_worker_that_hangs_while_it_loads_is_ended_and_the_others_switch
     await start
     assert "a go" not in workers.record
     assert workers.workers[0].process.returncode == -9
+
+
+@in_a_loop
+async def test_a_server_has_begun_when_all_workers_listen() -> None:
+    workers = Workers()
+    workers.holding = "listen"
+    await workers.record.until("a listen", "b listen")
+    workers.peers[0].held["listen"].set()
+    async with asyncio.timeout(10):
+        while not workers.workers[0].listening:  # noqa: ASYNC110  # nothing tells it
+            await asyncio.sleep(0)
+    assert not workers.fleet.begun.is_set()
+    workers.peers[1].held["listen"].set()
+    await workers.fleet.begun.wait()
