@@ -135,10 +135,11 @@ class Predictions:
             client_left=client_left,
         )
         if not pool.submit(request):
-            raise HttpError(
-                429, "REQUEST_LIMIT_EXCEEDED", "Too many requests wait already.",
-                [(b"retry-after", b"%d" % max(1, math.ceil(pool.seconds_to_drain)))],
-            )  # fmt: skip
+            seconds = max(1, math.ceil(pool.seconds_to_drain))
+            again = [(b"retry-after", b"%d" % seconds)]
+            if self._settings.workers > 1:
+                again.append(CLOSE)  # the next connection may reach a worker that has room
+            raise HttpError(429, "REQUEST_LIMIT_EXCEEDED", "Too many requests wait already.", again)
         self._deadlines.add(request)
 
     def error_of(self, exchange: Exchange, ended: RequestEnded) -> HttpError | ClientLeft:

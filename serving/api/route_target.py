@@ -38,4 +38,5 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool:
         raise HttpError(
             404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
         )
+    assert isinstance(current, VersionPool)  # noqa: S101  # a parent of workers has others
     return current

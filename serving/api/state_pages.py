@@ -14,7 +14,9 @@ from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.protocols.catalog import PROTOCOLS
 from cloche.serving.protocols.protocol import ServerPath
-from cloche.serving.web.asgi import Scope, Send, respond
+from cloche.serving.web.asgi import Message, Scope, Send, respond
+
+_PING: Scope = {"path": "/ping", "query_string": b"", "headers": []}
 
 Page = Callable[[Scope, Send], Awaitable[None]]
 
@@ -48,6 +50,17 @@ class StatePages:
         """Have `page` answer all of these paths."""
         self.probes = dict.fromkeys(self.probes, page)
         self.guarded = dict.fromkeys(self.guarded, page)
+
+    async def is_ready(self) -> bool:
+        """Whether the server is ready, as `/ping` answers."""
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            if "status" in message:
+                statuses.append(message["status"])
+
+        await self.probes["/ping"](_PING, send)
+        return statuses == [200]
 
     async def _readyz(self, _: Scope, send: Send) -> None:
         ready = self._catalog.ready

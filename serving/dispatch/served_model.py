@@ -14,9 +14,9 @@ from typing import Any
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_history import VersionHistory
 from cloche.serving.dispatch.version_load import LoadFailures, VersionLoad, sentence_start
-from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -26,7 +26,7 @@ _RESOLVE_SECONDS = 15.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeVersionPool = Callable[[str, dict[str, Any]], Awaitable[VersionPool]]
+MakeVersionPool = Callable[[str, dict[str, Any]], Awaitable[ServedPool]]
 
 
 class ServedModel:
@@ -51,7 +51,7 @@ class ServedModel:
         make: MakeVersionPool,
     ) -> None:
         self.uri = uri
-        self.current: VersionPool | None = None
+        self.current: ServedPool | None = None
         self.since: datetime | None = None
         self.loading: VersionLoad | None = None
         self.history = VersionHistory(uri, registry)
@@ -66,7 +66,7 @@ class ServedModel:
         self._loop = asyncio.get_running_loop()
         self.read_at = self._loop.time()
         self._loads = Tasks()
-        self._retired: dict[asyncio.Task[None], VersionPool] = {}
+        self._retired: dict[asyncio.Task[None], ServedPool] = {}
         self._poller = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
 
     @property
@@ -196,7 +196,7 @@ class ServedModel:
             if self.loading is load:
                 self.loading = None
 
-    async def _complete(self, fresh: VersionPool, target: dict[str, Any]) -> None:
+    async def _complete(self, fresh: ServedPool, target: dict[str, Any]) -> None:
         """Wait until a version that its twin serves has its model, and record it in the cache."""
         try:
             await fresh.complete()
@@ -213,7 +213,7 @@ class ServedModel:
                 extra={"model": self.name},
             )
 
-    def _log_served(self, fresh: VersionPool, seconds: float) -> None:
+    def _log_served(self, fresh: ServedPool, seconds: float) -> None:
         self._metrics.swaps.labels(self.name, "done").inc()
         self._metrics.swap_seconds.labels(self.name).observe(seconds)
         predictor = fresh.description["predictor"]
@@ -233,7 +233,7 @@ class ServedModel:
         self._metrics.swaps.labels(self.name, "failed").inc()
         self._note_failure(target, f"{sentence_start(target)} cannot serve: {error}", lasting=True)
 
-    def _switch(self, fresh: VersionPool, target: dict[str, Any]) -> None:
+    def _switch(self, fresh: ServedPool, target: dict[str, Any]) -> None:
         """Serve with `fresh` from now on, and note since when."""
         self.since = datetime.now(UTC)
         self.history.invalidate()
@@ -241,14 +241,14 @@ class ServedModel:
         self._failures.clear()
         self.serve(fresh)
 
-    def serve(self, fresh: VersionPool) -> None:
+    def serve(self, fresh: ServedPool) -> None:
         """Serve with `fresh`, which takes the requests that waited for the old version pool."""
         old, self.current = self.current, fresh
         if old is not None:
             fresh.adopt(old.release())
             self.retire(old)
 
-    def retire(self, old: VersionPool) -> None:
+    def retire(self, old: ServedPool) -> None:
         """Close a version pool in the background, after its running batches."""
         if self.current is old:
             self.current = None

@@ -15,6 +15,7 @@ from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.replica_pool import ReplicaPool
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Result
@@ -149,7 +150,7 @@ class VersionPool:
         """Remove and return all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, find_successor: Callable[[], "VersionPool | None"]) -> None:
+    async def close(self, find_successor: Callable[[], ServedPool | None]) -> None:
         """Finish running batches, for at most the time limit of a prediction, and end the hosts.
 
         Args:

@@ -5,8 +5,9 @@ Everything runs in the event loop.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_pool
+from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.grpc import health
@@ -91,34 +93,42 @@ class Call(NamedTuple):
 class Answers:
     """Answers calls about the models of `catalog`."""
 
-    def __init__(self, catalog: Catalog, predictions: Predictions, request_timeout: float) -> None:
+    def __init__(
+        self, catalog: Catalog, predictions: Predictions, is_ready: Callable[[], Awaitable[bool]],
+        request_timeout: float,
+    ) -> None:  # fmt: skip
         self._catalog = catalog
+        self._is_ready = is_ready
+        self._tasks = Tasks()
         self._predictions = predictions
         self._request_timeout = request_timeout
         self._loop = asyncio.get_running_loop()
         self._methods: dict[str, Callable[[bytes], bytes]] = {
             f"/{SERVICE}/ServerLive": self._server_live,
-            f"/{SERVICE}/ServerReady": self._server_ready,
             f"/{SERVICE}/ServerMetadata": self._server_metadata,
             f"/{SERVICE}/ModelReady": self._model_ready,
             f"/{SERVICE}/ModelMetadata": self._model_metadata,
+        }
+        self._ready_methods = {
+            f"/{SERVICE}/ServerReady": self._server_ready,
             f"/{health.SERVICE}/Check": self._check,
         }
 
     def answer(self, call: Call) -> None:
-        """Answer a call: at once, or when a model host has answered it."""
-        try:
+        """Answer a call: at once, or when a model host or the workers' parent has answered it."""
+        with _ended_on_error(call):
             if call.path == _INFER:
                 self._infer(call)
+            elif (method := self._ready_methods.get(call.path)) is not None:
+                self._tasks.start(self._answer_ready(call, method))
             else:
                 call.end(Reply(StatusCode.OK, message=self._methods[call.path](call.body)))
-        except HttpError as error:
-            call.end(refusal(error))
-        except DecodeError:
-            call.end(Reply(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
-        except Exception:
-            _logger.exception("A call failed in the front.")
-            call.end(Reply(StatusCode.INTERNAL, "The server failed on this call."))
+
+    async def _answer_ready(self, call: Call, method: Callable[[bytes, bool], bytes]) -> None:
+        """Answer whether the whole server is ready."""
+        with _ended_on_error(call):
+            ready = await self._is_ready()
+            call.end(Reply(StatusCode.OK, message=method(call.body, ready)))
 
     def _infer(self, call: Call) -> None:
         scope = {
@@ -164,13 +174,13 @@ class Answers:
     def _server_live(self, _: bytes) -> bytes:
         return _written("ServerLiveResponse", live=True)
 
-    def _server_ready(self, _: bytes) -> bytes:
-        return _written("ServerReadyResponse", ready=self._catalog.ready)
+    def _server_ready(self, _: bytes, ready: bool) -> bytes:
+        return _written("ServerReadyResponse", ready=ready)
 
-    def _check(self, body: bytes) -> bytes:
+    def _check(self, body: bytes, ready: bool) -> bytes:
         if health.service(body) not in ("", SERVICE):
             raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", "There is no such service.")
-        return health.health_response(serving=self._catalog.ready)
+        return health.health_response(serving=ready)
 
     def _server_metadata(self, _: bytes) -> bytes:
         return _written("ServerMetadataResponse", **open_inference.server_metadata())
@@ -223,6 +233,20 @@ class _CallResponse(PendingResponse):
         """End the request because the client's own timeout has passed."""
         if self.exchange.request is not None:
             self.exchange.request.end(EXPIRED)
+
+
+@contextlib.contextmanager
+def _ended_on_error(call: Call) -> Iterator[None]:
+    """End a call by the error that answering it raises."""
+    try:
+        yield
+    except HttpError as error:
+        call.end(refusal(error))
+    except DecodeError:
+        call.end(Reply(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
+    except Exception:
+        _logger.exception("A call failed in the front.")
+        call.end(Reply(StatusCode.INTERNAL, "The server failed on this call."))
 
 
 def refusal(error: HttpError) -> Reply:

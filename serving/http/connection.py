@@ -22,7 +22,7 @@ from cloche.serving.http.connection_phases import Phase, PhaseClock, PhaseLimits
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.http.head_limits import MessageMeter, without_upgrade
 from cloche.serving.http.output_buffer import BufferedTransport
-from cloche.serving.web.asgi import JSON, HeaderList, error_body
+from cloche.serving.web.asgi import CLOSE, JSON, HeaderList, error_body
 
 _NOT_IMPLEMENTED = 501
 _TICK_SECONDS = 1.0
@@ -189,14 +189,14 @@ class Connection(HttpToolsProtocol):
         self._in_fast_path = False
         if self.transport.is_closing():
             return
+        if self._closes_after_answer:
+            headers.append(CLOSE)
         head = [STATUS_LINE[status], _defaults.lines(self.server_state.default_headers)]
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")
-        if self._closes_after_answer:
-            head.append(b"connection: close\r\n")
         head.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (content_type, len(body)))
         self._buffered.write_at_once(b"".join((*head, body)))
-        if self._closes_after_answer:
+        if CLOSE in headers:
             self.transport.close()
         else:
             self.on_response_complete()

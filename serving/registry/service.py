@@ -1,6 +1,6 @@
 """The server side of the registry process: it queries the registry and fetches versions.
 
-The front sends each request as one line of JSON, and receives one line of JSON.
+The front calls it as `cloche.serving.processes.peer` says.
 
 This is a separate process because MLflow's client imports libraries that the front must not load,
 and because downloads, hashing and the build of environments must not delay predictions. The front
@@ -89,7 +89,7 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
     threads = {kind: ThreadPoolExecutor(count) for kind, count in _THREADS.items()}
     with front.makefile("rb") as requests:
         for line in requests:
-            kind = _KINDS.get(json.loads(line)["ask"], _QUERIES)
+            kind = _KINDS.get(json.loads(line)["call"], _QUERIES)
             threads[kind].submit(answer, line)
 
 
@@ -99,16 +99,16 @@ def _uri(parts: dict[str, Any]) -> ModelUri:
 
 
 def _answer(service: Service, line: bytes) -> dict[str, Any]:
-    request = json.loads(line)
-    ask: Callable[..., Any] = getattr(service, request["ask"])
+    call = json.loads(line)
+    method: Callable[..., Any] = getattr(service, call["call"])
+    kind: type[ServingError] = RegistryUnreachable
     try:
-        return {"id": request["id"], "answer": ask(**request["about"])}
-    except (VersionRefused, env_manager.NotBuilt) as error:
-        return {"id": request["id"], "refused": str(error)}
+        return {"id": call["id"], "answer": method(**call["about"])}
     except RegistryUnreachable as error:
-        return {"id": request["id"], "unreachable": str(error)}
-    except ServingError as error:
-        return {"id": request["id"], "refused": str(error)}
+        reason = str(error)
+    except (ServingError, env_manager.NotBuilt) as error:
+        kind, reason = VersionRefused, str(error)
     except Exception as error:
-        _logger.exception("The registry process failed on %s.", request["ask"])
-        return {"id": request["id"], "unreachable": f"{type(error).__name__}: {error}"}
+        _logger.exception("The registry process failed on %s.", call["call"])
+        reason = f"{type(error).__name__}: {error}"
+    return {"id": call["id"], "failed": reason, "kind": kind.__name__}

@@ -105,7 +105,9 @@ def _grpc_server(
     from cloche.serving.grpc import server  # noqa: PLC0415  # needs an optional extra
     from cloche.serving.grpc.answers import Answers  # noqa: PLC0415
 
-    answers = Answers(at_work.catalog, at_work.predictions, settings.request_timeout)
+    answers = Answers(
+        at_work.catalog, at_work.predictions, at_work.state.is_ready, settings.request_timeout
+    )
     return server.run_server(settings, at_work.access, answers.answer, listener)
 
 

@@ -6,17 +6,17 @@ import math
 import pickle
 import socket
 from dataclasses import asdict, replace
-from pathlib import Path
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from cloche import launch
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.dispatch.catalog import Catalog
-from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.observability import logs
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.fork_relay import ForkRelay
 from cloche.serving.processes.launcher import Processes
+from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, signals
 from cloche.serving.server.runtime import following, processes_of
@@ -24,9 +24,9 @@ from cloche.serving.server.worker import Start
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import state_relay
-from cloche.serving.workers.fleet import Fleet, Worker
+from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.peer import Handlers, Peer
+from cloche.serving.workers.worker import Worker
 
 _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
 _logger = logging.getLogger(__name__)
@@ -55,19 +55,16 @@ async def lead(
     metrics, processes = Metrics(), processes_of(settings)
     fleet = Fleet(settings.workers, metrics)
 
-    def make(
-        name: str, target: dict[str, Any], path: Path, environment: Path | None
-    ) -> VersionPool:
-        # Of a version pool it has what `ServedModel` and the pages on the state use.
-        return cast("VersionPool", FleetPool(fleet, name, target, path, environment))
-
     def changed(catalog: Catalog) -> None:
         fleet.set_models(
             uris=[asdict(model.uri) for model in catalog],
             alias=catalog.alias, complete=catalog.complete,
         )  # fmt: skip
 
-    async with following(settings, uris, processes, metrics, make=make, changed=changed) as catalog:
+    pools = partial(FleetPool, fleet)
+    async with following(
+        settings, uris, processes, metrics, make=pools, changed=changed
+    ) as catalog:
         ended = asyncio.Event()
 
         def stop() -> None:

@@ -22,6 +22,7 @@ from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
@@ -55,6 +56,7 @@ class Runtime(NamedTuple):
     application: Application
     catalog: Catalog
     predictions: Predictions
+    state: StatePages
     access: Authentication
     fast_path: FastPath | None
 
@@ -84,13 +86,14 @@ async def running(
 @asynccontextmanager
 async def following(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
-    make: MakePool, changed: Callable[[Catalog], None] = lambda _: None,
+    make: Callable[[str, dict[str, Any], Path, Path | None], ServedPool],
+    changed: Callable[[Catalog], None] = lambda _: None,
 ) -> AsyncIterator[Catalog]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def version_pool(name: str, target: dict[str, Any]) -> VersionPool:
+    async def version_pool(name: str, target: dict[str, Any]) -> ServedPool:
         async with fetches:
             path, environment = await _fetch(settings, processes, target)
         return make(name, target, path, environment)
@@ -136,7 +139,9 @@ async def answering(
         )  # fmt: skip
     timer = asyncio.create_task(deadlines.run())
     try:
-        yield Runtime(_application(app, settings, catalog), catalog, predictions, access, fast_path)
+        yield Runtime(
+            _application(app, settings, catalog), catalog, predictions, state, access, fast_path
+        )
     finally:
         timer.cancel()
 

@@ -18,6 +18,7 @@ from cloche.processes import parent_watch
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.observability import logs, tracing
 from cloche.serving.observability.metrics import Metrics
+from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.client import Registry
 from cloche.serving.server import front
 from cloche.serving.server.runtime import Runtime, answering, pools, processes_of
@@ -25,7 +26,6 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import share
 from cloche.serving.workers import state_relay
-from cloche.serving.workers.peer import Handlers, Peer
 from cloche.serving.workers.worker_pools import WorkerCatalog, WorkerModel, WorkerPools
 
 Address = tuple[str, int]
@@ -71,7 +71,10 @@ async def _work(start: Start, control: socket.socket, forks: socket.socket) -> N
         server.stop()
         told.set()
 
-    handlers = {"listen": listen, "drain": drain}
+    async def ping() -> None:
+        """Show the parent that the event loop runs."""
+
+    handlers = {"listen": listen, "drain": drain, "ping": ping}
     async with _working(start.settings, control, forks, handlers) as at_work:
         server = front.Server(start.settings, at_work)
         await told.wait()

@@ -15,46 +15,12 @@ from typing import Any, Protocol
 
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.observability.worker_counts import WorkerCounts
-from cloche.serving.workers.peer import Peer, PeerLost
+from cloche.serving.processes.peer import PeerLost
+from cloche.serving.workers.worker import Worker
 
 _RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
-_ORDER_SECONDS = 10.0  # a worker that does not obey for so long is ended, and started anew
 _STATE_SECONDS = 0.5  # then its last state is told
 _logger = logging.getLogger(__name__)
-
-
-class Worker:
-    """One worker.
-
-    Attributes:
-        loaded: The keys of the version pools that it has loaded.
-        state: What it said last of each model: `ready`, `queued`, `replicas` and `in_progress`.
-    """
-
-    def __init__(self, process: asyncio.subprocess.Process, peer: Peer) -> None:
-        self.process = process
-        self.peer = peer
-        self.loaded: set[int] = set()
-        self.state: dict[str, dict[str, int]] = {}
-        self.counts = WorkerCounts()
-
-    async def order(self, name: str, **about: Any) -> None:
-        """Have it do something at once; end it if it does not."""
-        try:
-            async with asyncio.timeout(_ORDER_SECONDS):
-                await self.peer.call(name, **about)
-        except PeerLost:
-            pass
-        except (TimeoutError, ServingError):
-            _logger.exception("A worker is ended: it hangs.", extra={"pid": self.process.pid})
-            self.kill()
-            await self.process.wait()
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self.process.returncode is None:
-            self.process.kill()
 
 
 class Pool(Protocol):
@@ -103,8 +69,9 @@ class Fleet:
             except OSError as error:
                 failures, reason = failures + 1, str(error)
             else:
-                joined, code = await self._run(worker)
-                failures, reason = 0 if joined else failures + 1, f"exit code {code}"
+                code = await self._run(worker)
+                failures = 0 if worker.listening else failures + 1
+                reason = f"exit code {code}"
             if self._ending.is_set():
                 return
             if not self.begun.is_set():
@@ -178,21 +145,22 @@ class Fleet:
         for labels, count in replicas.items():
             self._metrics.replicas.labels(*labels).set(count)
 
-    async def _run(self, worker: Worker) -> tuple[bool, int]:
-        """Whether a worker has become a member, and its exit code, when it has ended."""
+    async def _run(self, worker: Worker) -> int:
+        """Have a worker join the others, and return its exit code when it has ended."""
         self._present.append(worker)
         if self._ending.is_set():
             worker.kill()
-        joining = asyncio.create_task(self._join(worker))
+        tasks = [asyncio.create_task(one) for one in (self._join(worker), worker.end_if_silent())]
         code = await worker.process.wait()
-        joining.cancel()
+        for task in tasks:
+            task.cancel()
         self._present.remove(worker)
-        if joined := worker in self.members:
+        if worker in self.members:
             self.members.remove(worker)
         if not self.members:
             self._some.clear()
         await worker.peer.close()
-        return joined, code
+        return code
 
     async def _ask_state(self, worker: Worker) -> None:
         with contextlib.suppress(PeerLost, ServingError, TimeoutError):
@@ -216,14 +184,16 @@ class Fleet:
                             await worker.order("switch", key=pool.key)
                             worker.peer.tell("go", key=pool.key)
                         self.members.append(worker)
-            await worker.peer.call("listen")
+            await worker.peer.call("listen")  # one that cannot is not killed: it says why
+            worker.listening = True
         except PeerLost:
             return
         except ServingError:
             _logger.exception("A worker cannot serve.", extra={"pid": worker.process.pid})
             worker.kill()
             return
-        if self.begun.is_set() or len(self.members) == self._count:
+        listening = sum(member.listening for member in self.members)
+        if self.begun.is_set() or listening == self._count:
             self.begun.set()
             self._some.set()
 

@@ -1,6 +1,6 @@
 """A version on all workers, as the parent follows it.
 
-`ServedModel` treats it like the version pool of a single process: it is loaded, takes over, and is
+It is a `ServedPool`, like the version pool of a single process: it is loaded, takes over, and is
 closed. It takes no requests, so it has none to hand over.
 """
 
@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.workers.fleet import Fleet, Worker
-from cloche.serving.workers.peer import PeerLost
+from cloche.serving.processes.peer import PeerLost
+from cloche.serving.queue.prediction_request import PredictionRequest
+from cloche.serving.workers.fleet import Fleet
+from cloche.serving.workers.worker import Worker
 
 _keys = itertools.count(1)
 
@@ -92,12 +94,8 @@ class FleetPool:
         Raises:
             HostFailed: The worker cannot load the version.
         """
-        try:
-            self.description = await worker.peer.call("load", **self._load, beside=beside)
-        except PeerLost:
-            worker.kill()
-            await worker.process.wait()
-        else:
+        with contextlib.suppress(PeerLost):
+            self.description = await worker.call("load", **self._load, beside=beside)
             worker.loaded.add(self.key)
 
     async def complete_on(self, worker: Worker) -> None:
@@ -107,18 +105,18 @@ class FleetPool:
             HostFailed: The worker cannot load the model.
         """
         with contextlib.suppress(PeerLost):
-            self.description = await worker.peer.call("complete", key=self.key)
+            self.description = await worker.call("complete", key=self.key)
 
-    def adopt(self, requests: Sequence[Any]) -> None:
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take over requests of another version pool: on the workers, by their switch."""
 
-    def release(self) -> list[Any]:
+    def release(self) -> list[PredictionRequest]:
         """Return all requests that still wait: here, none do."""
         return []
 
     def stop_waiting(self) -> None:
         """Let `close` wait for nothing, which it does not."""
 
-    async def close(self, _: Callable[[], Any]) -> None:
+    async def close(self, _: Callable[[], object]) -> None:
         """Have all workers close their version pools in the background."""
         self._fleet.drop(self)

@@ -5,9 +5,9 @@ from typing import Any
 
 from cloche.serving.api.state_pages import Page, StatePages
 from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.processes.peer import Peer
 from cloche.serving.web.asgi import Message, Scope, Send
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.peer import Peer
 
 
 def asking(peer: Peer) -> Page:

@@ -7,13 +7,14 @@ from typing import Any
 
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import counted
+from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri, Reference
-from cloche.serving.workers.peer import Handlers
 
 MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
 
@@ -28,7 +29,7 @@ class WorkerModel(ServedModel):
         """Do nothing: the parent polls the registry."""
 
 
-async def _by_the_parent(*_: Any) -> VersionPool:
+async def _by_the_parent(*_: Any) -> ServedPool:
     raise NotImplementedError
 
 

@@ -33,9 +33,9 @@ LOADING = "is being loaded"
 
 
 @pytest.mark.breadth  # what is built of, test_env_manager.py proves without building
-@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+@pytest.mark.parametrize(("manager", "workers"), [("uv", 2), ("virtualenv", 1)])
 def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
-    registry: Registry, serve: Serve, manager: str
+    registry: Registry, serve: Serve, manager: str, workers: int
 ) -> None:
     registry.register("")
     path = registry.artifacts("1")
@@ -50,12 +50,14 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
     (registry.directory / "gate.yaml").write_text(POLICY)
     own = f"--env-manager {manager}"
 
-    server = serve(*own.split(), program=COMMAND)
+    server = serve("--workers", str(workers), *own.split(), program=COMMAND)
     wait_for(lambda: server.version() or LOADING not in (server.state()["problem"] or LOADING), 400)
     assert server.predict().json() == {"predictions": [24.0]}, server.state()
-    (host,) = server.hosts()
-    interpreter = (Path("/proc") / str(host) / "cmdline").read_text().split("\0")[0]
-    assert Path(interpreter).is_relative_to(registry.directory / "cache")
+    hosts = server.hosts()
+    assert len(hosts) == workers
+    for host in hosts:
+        interpreter = (Path("/proc") / str(host) / "cmdline").read_text().split("\0")[0]
+        assert Path(interpreter).is_relative_to(registry.directory / "cache")
     server.end()
     if manager == "virtualenv":
         return  # what is scored and judged there does not hang on who built it

@@ -383,7 +383,10 @@ def test_keys_are_asked_for_everything_but_probes(registry: Registry, tmp_path: 
             assert server.predict(headers={"Authorization": f"Bearer {key}"}).status_code == 200
 
 
-def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.breadth)])
+def test_tls_is_spoken_when_there_is_a_certificate(
+    registry: Registry, tmp_path: Path, workers: str
+) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
         [
@@ -394,7 +397,7 @@ def test_tls_is_spoken_when_there_is_a_certificate(registry: Registry, tmp_path:
         check=True, capture_output=True,
     )  # fmt: skip
     with serving(
-        *("models:/m@production", "--grpc-port", "0"),
+        *("models:/m@production", "--grpc-port", "0", "--workers", workers),
         *("--tls-certificate", str(certificate), "--tls-key", str(key)),
         directory=tmp_path, environment={"MLFLOW_TRACKING_URI": registry.uri},
     ) as server:  # fmt: skip

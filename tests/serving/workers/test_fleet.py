@@ -7,9 +7,11 @@ import pytest
 
 from cloche.serving.errors import HostFailed, ServingError
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.workers.fleet import Fleet, Worker
+from cloche.serving.processes.peer import PeerLost
+from cloche.serving.workers import worker
+from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.peer import PeerLost
+from cloche.serving.workers.worker import Worker
 from tests.in_a_loop import in_a_loop
 
 
@@ -19,12 +21,14 @@ class FakeProcess:
     pid = 1
     returncode: int | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, peer: "FakePeer") -> None:
         self.ended = asyncio.Event()
+        self._peer = peer
 
     def kill(self) -> None:
         self.returncode = -9
         self.ended.set()
+        self._peer.lose()
 
     async def wait(self) -> int:
         await self.ended.wait()
@@ -50,7 +54,7 @@ class Record(list[str]):
 
 
 class FakePeer:
-    """Answers each call when the test lets it, and records it."""
+    """Answers each call when the test lets it, and records it, but for pings."""
 
     def __init__(self, name: str, record: Record) -> None:
         self.name = name
@@ -59,12 +63,19 @@ class FakePeer:
         self.failing: dict[str, Exception] = {}
 
     async def call(self, name: str, **_: Any) -> Any:
-        self.record.append(f"{self.name} {name}")
+        if name != "ping":
+            self.record.append(f"{self.name} {name}")
         if name in self.held:
             await self.held[name].wait()
         if name in self.failing:
             raise self.failing.pop(name)
         return {"predictor": "model"}
+
+    def lose(self) -> None:
+        """End all calls that are held: the process has ended."""
+        for name, held in self.held.items():
+            self.failing[name] = PeerLost()
+            held.set()
 
     def tell(self, name: str, **_: Any) -> None:
         self.record.append(f"{self.name} {name}")
@@ -89,7 +100,7 @@ class Workers:
         if self.holding:
             peer.held[self.holding] = asyncio.Event()
         self.peers.append(peer)
-        self.workers.append(Worker(cast("Any", FakeProcess()), cast("Any", peer)))
+        self.workers.append(Worker(cast("Any", FakeProcess(peer)), cast("Any", peer)))
         return self.workers[-1]
 
     async def begun(self) -> "Workers":
@@ -163,3 +174,32 @@ async def test_a_new_worker_that_loads_the_old_version_meanwhile_loads_the_new_o
     await workers.record.until("c listen")
     assert workers.record.count("c load") == 2
     assert workers.fleet.members == [workers.workers[1], workers.workers[2]]
+
+
+@in_a_loop
+async def test_a_worker_that_hangs_while_it_loads_is_ended_and_the_others_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "_PING_SECONDS", 0.01)
+    workers = await Workers().begun()
+    a, _ = workers.peers
+    a.held["load"] = a.held["ping"] = asyncio.Event()
+    start = asyncio.create_task(workers.pool("1").start())
+    await workers.record.until("b go", "c listen")
+    await start
+    assert "a go" not in workers.record
+    assert workers.workers[0].process.returncode == -9
+
+
+@in_a_loop
+async def test_a_server_has_begun_when_all_workers_listen() -> None:
+    workers = Workers()
+    workers.holding = "listen"
+    await workers.record.until("a listen", "b listen")
+    workers.peers[0].held["listen"].set()
+    async with asyncio.timeout(10):
+        while not workers.workers[0].listening:  # noqa: ASYNC110  # nothing tells it
+            await asyncio.sleep(0)
+    assert not workers.fleet.begun.is_set()
+    workers.peers[1].held["listen"].set()
+    await workers.fleet.begun.wait()

@@ -1,4 +1,4 @@
-"""Calls between the parent and a worker, in both directions over one socket.
+"""Calls between two processes, in both directions over one socket.
 
 A call is one line of JSON, `{"id", "call", "about"}`, and so is its reply: `{"id", "answer"}`, or
 `{"id", "failed", "kind"}`. Calls begin in the order in which they were sent.
@@ -13,10 +13,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.errors import HostFailed, HostSilent, ServingError
+from cloche.serving.errors import (
+    HostFailed,
+    HostSilent,
+    RegistryUnreachable,
+    ServingError,
+    VersionRefused,
+)
 
 _LINE_LIMIT = 1 << 26
-_KINDS = {one.__name__: one for one in (HostFailed, HostSilent)}
+_KINDS = {
+    one.__name__: one for one in (HostFailed, HostSilent, RegistryUnreachable, VersionRefused)
+}
 _logger = logging.getLogger(__name__)
 
 Handlers = Mapping[str, Callable[..., Awaitable[Any]]]
@@ -27,14 +35,20 @@ class PeerLost(Exception):
 
 
 class Peer:
-    """The process at the other end of a socket; `handlers` answer its calls."""
+    """The process at the other end of a socket; `handlers` answer its calls.
+
+    Attributes:
+        waiting: The calls whose answers are awaited, by number.
+        given_up: The numbers of the calls that wait no longer, and are not answered yet.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handlers: Handlers
     ) -> None:
+        self.waiting: dict[int, asyncio.Future[Any]] = {}
+        self.given_up: set[int] = set()
         self._writer = writer
         self._handlers = handlers
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
         self._tasks = Tasks()
         self._listener = asyncio.create_task(self._listen(reader))
@@ -44,22 +58,30 @@ class Peer:
         """Take over a stream socket."""
         return cls(*await asyncio.open_connection(sock=connection, limit=_LINE_LIMIT), handlers)
 
-    async def call(self, name: str, **about: Any) -> Any:
+    @property
+    def ended(self) -> bool:
+        """Whether the other process has ended."""
+        return self._listener.done()
+
+    async def call(self, name: str, /, **about: Any) -> Any:
         """Call a handler of the other process, and return its answer.
 
         Raises:
             PeerLost: The other process has ended.
             ServingError: The handler failed.
         """
-        if self._listener.done():
+        if self.ended:
             raise PeerLost
         number = next(self._numbers)
-        reply = self._waiting[number] = asyncio.get_running_loop().create_future()
+        reply = self.waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self._send(id=number, call=name, about=about)
             return await reply
+        except asyncio.CancelledError:
+            self.given_up.add(number)
+            raise
         finally:
-            del self._waiting[number]
+            del self.waiting[number]
 
     def tell(self, name: str, **about: Any) -> None:
         """Call a handler without waiting for its answer."""
@@ -81,12 +103,14 @@ class Peer:
                 message = json.loads(line)
                 if "call" in message:
                     self._tasks.start(self._answer(**message))
-                elif (reply := self._waiting.get(message["id"])) and not reply.done():
+                    continue
+                self.given_up.discard(message["id"])
+                if (reply := self.waiting.get(message["id"])) and not reply.done():
                     _settle(reply, message)
         except ConnectionError:
             pass
         finally:
-            for reply in self._waiting.values():
+            for reply in self.waiting.values():
                 if not reply.done():
                     reply.set_exception(PeerLost())
 

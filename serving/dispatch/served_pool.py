@@ -1,0 +1,74 @@
+"""What `ServedModel` and the pages on the state need of the replicas of one version.
+
+The version pool of one process has it, and so does a version on all workers of a server, as their
+parent follows it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from cloche.serving.queue.prediction_request import PredictionRequest
+
+
+class ServedPool(Protocol):
+    """All replicas of one version, which start, take over and are closed together.
+
+    Attributes:
+        retry: Whether a request whose host was lost is given to another host.
+    """
+
+    retry: bool
+
+    @property
+    def model(self) -> str:
+        """The name under which the model is served."""
+
+    @property
+    def version(self) -> str:
+        """The version."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The hosts' description of the version."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether at least one replica is warm."""
+
+    @property
+    def queued(self) -> int:
+        """The number of requests that wait for a replica."""
+
+    @property
+    def replicas(self) -> int:
+        """The number of hosts that are loaded and warm."""
+
+    async def start(self, *, beside: bool = True) -> None:
+        """Load every replica; `beside` says whether another version serves meanwhile.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+
+    async def complete(self) -> None:
+        """Wait until every replica has loaded its model as well, and not the twin alone.
+
+        Raises:
+            HostFailed: A replica cannot load the model.
+        """
+
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
+        """Take over requests that waited for another version pool."""
+
+    def release(self) -> list[PredictionRequest]:
+        """Remove and return all requests that still wait."""
+
+    def stop_waiting(self) -> None:
+        """Make `close` end at once, because no client waits for answers any more."""
+
+    async def close(self, current: Callable[[], "ServedPool | None"], /) -> None:
+        """Finish running batches, and end the hosts.
+
+        Args:
+            current: Returns what serves by then. It takes over requests that are left.
+        """
