@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
+from cloche.processes.light_imports import without_array_libraries
 from cloche.serving.host import serving_check
 from cloche.training.gate import model_probe
 
@@ -15,7 +16,8 @@ PROCESS = "cloche-gate"
 
 # What most versions import when they load; a fork of this process has it already.
 for _usual in ("sklearn.ensemble", "mlflow.sklearn", "skops.io"):
-    with suppress(Exception):  # a version that needs it reports the error
+    # a version that needs it reports the error
+    with suppress(Exception), without_array_libraries():
         import_module(_usual)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from cloche.processes.light_imports import without_array_libraries
 from tests import warm
 
 pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
@@ -39,7 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         warm.share_programs()
     else:  # this process runs tests
-        importlib.import_module("skops.io")  # first: it looks through all that was imported before
+        with without_array_libraries():  # as commands do
+            importlib.import_module(
+                "skops.io"
+            )  # first: it looks through all that was imported before
 
 
 def _make_temporary_folder(config: pytest.Config) -> None:
