@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloche.training.acceleration.accelerate import accelerate
 from cloche.training.acceleration.conversion.trees import consists_of_trees, thresholds
 from cloche.training.acceleration.onnx_session import Session
 from cloche.training.acceleration.original_model import OriginalModel
@@ -26,15 +25,7 @@ hunt = settings(
 @cache
 def prey(family: str) -> tuple[OriginalModel, Session]:
     """An original and its twin."""
-    if family in zoo.RECIPES:
-        rows, original = zoo.by_recipe(zoo.RECIPES[family])
-    elif family in zoo.TEXTS:
-        rows = zoo.texts()
-        original = zoo.original_of(zoo.fit_text(zoo.TEXTS[family]), rows)
-    else:
-        rows = zoo.table()
-        original = zoo.original_of(zoo.fit_table(*zoo.family(family)), rows)
-    twin = accelerate(original, rows)
+    original, twin, _ = zoo.accelerated(family)
     return original, Session(twin.graph, original.inputs, len(original.classes))
 
 
