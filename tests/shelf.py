@@ -7,8 +7,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mlflow import MlflowClient
-
 
 @functools.cache
 def shelf() -> Path:
@@ -25,6 +23,8 @@ def empty_store() -> Path:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
+            from mlflow import MlflowClient  # after skops: see `tests/conftest.py`
+
             making = path.with_suffix(".making")
             MlflowClient(f"sqlite:///{making}").search_registered_models()
             making.rename(path)
