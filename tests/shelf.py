@@ -1,9 +1,11 @@
 """What takes seconds to make, is the same in many tests, and is copied rather than made anew."""
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -29,3 +31,11 @@ def empty_store() -> Path:
             MlflowClient(f"sqlite:///{making}").search_registered_models()
             making.rename(path)
     return path
+
+
+def copy_empty_store(path: Path) -> None:
+    """Copy it to where its runs leave their artifacts beside it, as they do beside a new one."""
+    shutil.copy(empty_store(), path)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        artifacts = str(path.parent / "mlruns" / "0")
+        database.execute("UPDATE experiments SET artifact_location = ?", [artifacts])

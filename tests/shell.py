@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from tests import warm
-from tests.shelf import empty_store
+from tests.shelf import copy_empty_store
 
 # What a line leaves running would hold its output open, and the test with it.
 _END_JOBS = "kill $(jobs -p) 2>/dev/null || true"
@@ -33,7 +33,7 @@ def environment() -> dict[str, str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working directory, in which MLflow's default store is made."""
     path = tmp_path_factory.mktemp("work")
-    shutil.copy(empty_store(), path / "mlflow.db")
+    copy_empty_store(path / "mlflow.db")
     return path
 
 

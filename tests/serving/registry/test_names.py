@@ -1,7 +1,6 @@
 """A registered model is found, listed and fetched by its name, whatever that is, in every store."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from cloche.training.gate.candidate import fetch as fetch_candidate
 from cloche.training.promotion.registry import find_model, find_version
 from tests.names import FEW, ODD
 from tests.online import tracking_server
-from tests.shelf import empty_store
+from tests.shelf import copy_empty_store
 from tests.stores import stores
 
 NAMES = st.text(st.characters(exclude_characters="/:", exclude_categories=["Cs"]), min_size=1)
@@ -37,7 +36,7 @@ def test_a_name_comes_out_of_a_uri_as_it_went_in(name: str, alias: str) -> None:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    shutil.copy(empty_store(), path)
+    copy_empty_store(path)
     return f"sqlite:///{path}"
 
 
