@@ -18,6 +18,8 @@ pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
 # As the command does: with several tests at once, spinning OpenMP threads starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A JVM starts sooner with them; the jobs of tests end before the better compiler pays.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
 hypothesis.settings.register_profile("breadth", deadline=None, max_examples=50)
