@@ -50,8 +50,7 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
     (registry.directory / "gate.yaml").write_text(POLICY)
     own = f"--env-manager {manager}"
 
-    # nothing compiles what the model does not import
-    server = serve(*own.split(), program=COMMAND, PIP_NO_COMPILE="1")
+    server = serve(*own.split(), program=COMMAND)
     wait_for(lambda: server.version() or LOADING not in (server.state()["problem"] or LOADING), 400)
     assert server.predict().json() == {"predictions": [24.0]}, server.state()
     (host,) = server.hosts()
