@@ -65,14 +65,18 @@ WITH_OLDEST := contracts/test_private_names.py protocol/test_plan.py protocol/ot
   serving/observability serving/openapi serving/processes serving/protocols serving/queue serving/registry \
   serving/server serving/web training/acceleration training/pipeline training/recipe
 
+PYTEST_OLDEST := env -u CI $(OLDEST)/bin/python -m pytest -m "not breadth" -W ignore::DeprecationWarning \
+  $(WITH_OLDEST:%=tests/%) $(WITHOUT:%=--ignore=tests/serving/%)
+
 test-oldest: $(OLDEST)/.ready  ## prove the fast part with the oldest version of each dependency that is allowed
-	env -u CI $(OLDEST)/bin/python -m pytest -n 3 --dist loadgroup -m "not breadth" -W ignore::DeprecationWarning \
-	  --durations 10 $(WITH_OLDEST:%=tests/%) $(WITHOUT:%=--ignore=tests/serving/%)
+	$(PYTEST_OLDEST) -n 3 --dist loadgroup --durations 10
 
 $(OLDEST)/.ready: requirements-oldest.lock pyproject.toml $(DEVELOPMENT)
 	$(BIN)/uv venv --quiet --clear --python 3.11 $(OLDEST)
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --verify-hashes --requirement $<
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
+	@echo "Compiling what all workers of the tests import, so that not each of them does"
+	$(PYTEST_OLDEST) --collect-only --quiet >$(OLDEST)/collected
 	@touch $@
 
 check: install  ## format, lint, types, architecture: what CI checks

@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from cloche.processes.light_imports import without_array_libraries
 from tests import warm
 
 pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
@@ -17,6 +18,8 @@ pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]
 # As the command does: with several tests at once, spinning OpenMP threads starve each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A JVM starts sooner with them; the jobs of tests end before the better compiler pays.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 # A machine that is busy with other tests makes single examples slow; their number is the bound.
 hypothesis.settings.register_profile("breadth", deadline=None, max_examples=50)
@@ -39,7 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):
         warm.share_programs()
     else:  # this process runs tests
-        importlib.import_module("skops.io")  # first: it looks through all that was imported before
+        with without_array_libraries():  # as commands do
+            importlib.import_module(
+                "skops.io"
+            )  # first: it looks through all that was imported before
 
 
 def _make_temporary_folder(config: pytest.Config) -> None:

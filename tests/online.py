@@ -24,6 +24,7 @@ from tests import shell, warm
 
 COMMAND = Path(sys.executable).parent / "cloche"
 START_SECONDS = 180.0
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = START_SECONDS) -> Any:
@@ -213,10 +214,11 @@ def tracking_server(
 ) -> Iterator[str]:
     """The address of `mlflow server` before a store, ended however the test goes.
 
-    It is the one beside an interpreter, whose programs it starts in turn.
+    It is the one beside an interpreter, whose programs it starts in turn. The seven processes that
+    it starts for jobs of its own, which nobody here asks of it, take three times its own time.
     """
     port, log = shell.free_port(), directory / "mlflow.log"
-    variables = shell.environment() | dict(environment or {})
+    variables = shell.environment() | NO_JOBS | dict(environment or {})
     with log.open("wb") as output:
         process = subprocess.Popen(
             [

@@ -1,13 +1,13 @@
 """What takes seconds to make, is the same in many tests, and is copied rather than made anew."""
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
-
-from mlflow import MlflowClient
 
 
 @functools.cache
@@ -25,7 +25,17 @@ def empty_store() -> Path:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
+            from mlflow import MlflowClient  # after skops: see `tests/conftest.py`
+
             making = path.with_suffix(".making")
             MlflowClient(f"sqlite:///{making}").search_registered_models()
             making.rename(path)
     return path
+
+
+def copy_empty_store(path: Path) -> None:
+    """Copy it to where its runs leave their artifacts beside it, as they do beside a new one."""
+    shutil.copy(empty_store(), path)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        artifacts = str(path.parent / "mlruns" / "0")
+        database.execute("UPDATE experiments SET artifact_location = ?", [artifacts])

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests import warm
+from tests.shelf import copy_empty_store
 
 # What a line leaves running would hold its output open, and the test with it.
 _END_JOBS = "kill $(jobs -p) 2>/dev/null || true"
@@ -30,8 +31,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The working directory; MLflow's default store is made in it."""
-    return tmp_path_factory.mktemp("work")
+    """The working directory, in which MLflow's default store is made."""
+    path = tmp_path_factory.mktemp("work")
+    copy_empty_store(path / "mlflow.db")
+    return path
 
 
 @pytest.fixture(scope="module")

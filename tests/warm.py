@@ -43,6 +43,7 @@ from typing import Any
 
 from cloche import launch
 from cloche.processes import parent_watch
+from cloche.processes.light_imports import without_array_libraries
 from tests.warm_program import launched
 
 # What the commands import that have work to do.
@@ -120,8 +121,9 @@ class Warm:
 
     def __init__(self, address: str) -> None:
         """Listen, once everything is imported."""
-        for name in _IMPORTED:
-            importlib.import_module(name)
+        with without_array_libraries():
+            for name in _IMPORTED:
+                importlib.import_module(name)
         gc.collect()
         gc.freeze()
         gc.enable()  # for the forks, as in any command

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from cloche.processes import supervisor
+from cloche.processes.light_imports import without_array_libraries
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 
 # The module without which a program cannot run.
@@ -74,8 +75,10 @@ class ForkServer:
             if self._front in ready and not self._handle_message():
                 return
             if not ready:
-                with contextlib.suppress(Exception):  # a version that needs it reports the error
-                    importlib.import_module(self._pending_imports.pop(0))
+                name = self._pending_imports.pop(0)
+                # a version that needs it reports the error
+                with contextlib.suppress(Exception), without_array_libraries():
+                    importlib.import_module(name)
 
     def _import_timeout(self) -> float | None:
         """The seconds until the next import; None if there is none.
@@ -105,7 +108,8 @@ class ForkServer:
             # not in the fork, so that later forks have the module as well
             importlib.import_module(_MAIN_MODULES[program])
             for name in message.get("needs", ()):
-                with contextlib.suppress(Exception):  # the version reports the error
+                # the version reports the error
+                with contextlib.suppress(Exception), without_array_libraries():
                     importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  # a module may raise anything
             reply = {"failed": f"{type(error).__name__}: {error}"}

@@ -100,10 +100,6 @@ def test_every_example_of_the_commands_that_end_runs(desk: Path, shell: Shell, f
     assert 1000 < len(november) < 2000, "these are not the fewer flights"
 
 
-# a script's background commands are started with SIGINT ignored, and must end by it all the same
-IN_A_SCRIPT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
-
-
 @pytest.fixture
 def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
     """Commands that stay in the foreground; those that are left are ended."""
@@ -117,29 +113,21 @@ def foreground(desk: Path) -> Iterator[list[subprocess.Popen[str]]]:
 @in_order
 @pytest.mark.slow
 @pytest.mark.breadth
-@pytest.mark.parametrize(  # `test_whole_way` brings up breast-cancer, on ports of its own, too
-    "example", [one for one in examples("up") if "breast-cancer" not in one]
-)
-def test_every_example_of_up_serves_until_it_is_interrupted(desk, foreground, example):
-    port, ui_port = free_port(), free_port()
-    process = subprocess.Popen(
-        [*IN_A_SCRIPT, *f"{example} --port {port} --ui-port {ui_port}".split()], cwd=desk,
-        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    foreground.append(process)
-    if "--check" not in example:
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
-        process.send_signal(signal.SIGINT)
-    results, problems = process.communicate(timeout=400)
+def test_the_example_of_up_that_checks_serves_and_ends(desk: Path):
+    """`test_whole_way` has the other ones: a recipe, ports of its own, until it is interrupted."""
+    (example,) = [one for one in examples("up") if "--check" in one]
+    ports = port, ui_port = free_port(), free_port()
 
-    assert process.returncode == (0 if "--check" in example else 130), problems
-    if "--check" in example:
-        online, batch = results.splitlines()
-        assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
-        assert batch.startswith("batch")
-    assert not any(answers(f"http://127.0.0.1:{at}") for at in (port, ui_port))
+    done = subprocess.run(
+        f"{example} --port {port} --ui-port {ui_port}".split(), cwd=desk, env=environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    online, batch = done.stdout.splitlines()
+    assert "probability" in json.loads(online.partition(" ")[2])["predictions"][0]
+    assert batch.startswith("batch")
+    assert not any(answers(f"http://127.0.0.1:{at}") for at in ports)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -103,12 +104,17 @@ def required(name: str) -> set[str]:
 
 
 def link(distribution: metadata.Distribution, packages: Path) -> None:
-    """Show its files in another environment, but its programs; MLflow's two share some."""
+    """Show its files in another environment, but its programs; MLflow's two share some.
+
+    With each goes what Python has compiled of it, which uv does not note as a file.
+    """
     for file in distribution.files or []:
-        place = packages / file
-        if ".." not in file.parts and not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(str(file.locate()))
+        source, place = Path(str(file.locate())), packages / file
+        compiled = [Path(cache_from_source(path)) for path in (source, place)]
+        for one, there in ((source, place), compiled):
+            if ".." not in file.parts and one.exists() and not there.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.symlink_to(one)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shelf import copy_empty_store
 from tests.shell import environment
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flights")
     days = folder / "flights"
     days.mkdir()
+    copy_empty_store(folder / "mlflow.db")
     sample = "cloche sample flights --without-target --date"
     script = f"{TRAIN}\nfor day in {GOOD} {BAD}; do {sample} $day flights/$day.csv; done"
     subprocess.run(["bash", "-euc", script], cwd=folder, env=environment(), check=True)

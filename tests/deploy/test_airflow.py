@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import requests
 
-from tests import apart
+from tests import apart, warm
 from tests.deploy.conftest import ABSENT, BAD, DEPLOY, GOOD
 from tests.deploy.test_daily import yesterday
 from tests.online import wait_for
@@ -44,7 +44,7 @@ def settings(programs: Path, home: Path, job: dict[str, str]) -> dict[str, str]:
     """Airflow's own environment, and the variables that the DAGs ask for."""
     variables = {
         "score_day": f"{job['FOLDER']}/score-day",
-        "cloche": str(Path(sys.executable).parent / "cloche"),
+        "cloche": str(warm.programs() / "cloche"),
         "flights_folder": job["FOLDER"],
     }
     # without the PATH of the job: the DAGs find everything by these variables

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.engine import Container, Engine, Image
 from tests.online import tracking_server
+from tests.shelf import copy_empty_store
 from tests.shell import environment, free_port
 
 pytestmark = [
@@ -63,6 +64,7 @@ def image(engine: Engine) -> Image:
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An MLflow server on loopback, which passes artifacts on."""
     folder = tmp_path_factory.mktemp("registry")
+    copy_empty_store(folder / "mlflow.db")
     store, artifacts = f"sqlite:///{folder}/mlflow.db", str(folder / "artifacts")
     with tracking_server(store, folder, "--artifacts-destination", artifacts) as url:
         yield url

@@ -51,9 +51,7 @@ def test_a_batch_job_has_the_answers_of_the_model(user: User) -> None:
 @pytest.mark.breadth  # where there are modules in both, test_wheel.py does it by single commands
 @pytest.mark.parametrize("user", [EMPTY], indirect=True)
 def test_commands_work_where_an_entry_of_pythonpath_is_empty(user: User) -> None:
-    assert "tracking" in user.run("doctor")
-    user.run("sample", "breast_cancer", "sample.csv")
-    user.run("init", "sample.csv", "--target", "benign")
+    """By processes of every kind: they train, judge, serve, show the registry and score."""
     ports = ("--port", str(free_port()), "--ui-port", str(free_port()))
     said = user.run("up", "breast-cancer", "--check", *ports)
     assert "online" in said

@@ -20,6 +20,15 @@ from tests.stores import stores
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("whole_way")]
 
+# a script's background commands are started with SIGINT ignored, and must end by it all the same
+IN_A_SCRIPT = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty one: the first command makes MLflow's default store."""
+    return tmp_path_factory.mktemp("work")
+
 
 @pytest.fixture(scope="module")
 def promoted(shell, folder: Path) -> pd.DataFrame:
@@ -110,7 +119,7 @@ def test_up_serves_and_shows_the_registry_until_it_is_interrupted(promoted, fold
     port, ui_port = free_port(), free_port()
     command = ["cloche", "up", "breast-cancer", "--port", str(port), "--ui-port", str(ui_port)]
     with subprocess.Popen(
-        command, cwd=folder, env=environment() | {"TMPDIR": str(tmp_path)},
+        [*IN_A_SCRIPT, *command], cwd=folder, env=environment() | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as process:  # fmt: skip
         said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))

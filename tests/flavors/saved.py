@@ -2,11 +2,11 @@
 
 import functools
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.flavors.catalog import Save
 
 MAKE_MODELS = Path(__file__).parent / "make_models.py"
@@ -19,7 +19,7 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Save:
     @functools.cache
     def saved(framework: str) -> Path:
         directory = tmp_path_factory.mktemp(framework)
-        command = [sys.executable, MAKE_MODELS, framework, directory]
+        command = [warm.python(), MAKE_MODELS, framework, directory]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return directory

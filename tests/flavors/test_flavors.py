@@ -16,6 +16,7 @@ from tests import warm
 from tests.flavors.catalog import FRAMEWORKS, Save, needs
 from tests.flavors.make_models import NAMES, TARGET, table
 from tests.online import Server, serving
+from tests.shelf import copy_empty_store
 from tests.shell import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth]  # a pyfunc is what all other tests serve
@@ -35,6 +36,7 @@ class Shop:
 
     def __init__(self, directory: Path, models: Path) -> None:
         self.directory = directory
+        copy_empty_store(directory / "mlflow.db")
         self.variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{directory / 'mlflow.db'}"}
         self.client = MlflowClient(self.variables["MLFLOW_TRACKING_URI"])
         for path in models.iterdir():

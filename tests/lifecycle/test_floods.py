@@ -23,7 +23,7 @@ from tests.online import Server
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("lifecycle-floods")]
 
 KEY = "a-key"
-SECONDS = os.environ.get("CLOCHE_FLOOD_SECONDS", "2")
+SECONDS = os.environ.get("CLOCHE_FLOOD_SECONDS", "1")
 CASES = [
     (flood, key) for flood in FLOODS for key in ("none", KEY) if flood not in KEYLESS or key == KEY
 ]

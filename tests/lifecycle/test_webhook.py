@@ -13,10 +13,8 @@ from tests.online import tracking_server
 
 pytestmark = pytest.mark.slow
 
-# MLflow pushes to https at public addresses only, unless it is told otherwise; and what runs jobs
-# for it would take as long to start as the server.
+# MLflow pushes to https at public addresses only, unless it is told otherwise.
 LOOPBACK = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
 }

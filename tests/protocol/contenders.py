@@ -1,10 +1,9 @@
 """The two servers that are compared: MLflow's, and `cloche serve`."""
 
+import json
 import os
-import socket
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ import pytest
 import requests
 from mlflow.models.flavor_backend_registry import get_flavor_backend
 
+from tests import warm
 from tests.online import Server, serving, wait_for
 from tests.protocol.bodies import Body, bodies_for
 from tests.shell import answers, environment, free_port
@@ -71,36 +71,27 @@ def post(url: str, body: Body) -> requests.Response:
 def contenders(zoo: Path, kinds: Sequence[str], directory: Path) -> Iterator[Contenders]:
     """Both servers with the models of `kinds`, started side by side and ready."""
     named = [f"{kind}={zoo / kind}" for kind in kinds]
-    log = directory / "mlflow.log"
+    log, ports = directory / "mlflow.log", directory / "ports.json"
     with ExitStack() as stack:
-        listeners = {kind: stack.enter_context(_bound()) for kind in kinds}
-        stock = stack.enter_context(_stock({zoo / kind: listeners[kind] for kind in kinds}, log))
+        stock = stack.enter_context(_stock([zoo / kind for kind in kinds], ports, log))
         named += ["--poll-interval", "3600"]  # it follows nothing
         ours = stack.enter_context(serving(*named, directory=directory)).wait_until_ready()
-        ports = {kind: listener.getsockname()[1] for kind, listener in listeners.items()}
-        addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in ports.items()}
+        wait_for(lambda: ports.exists() or _ended(stock, log))
+        found = zip(kinds, json.loads(ports.read_text()), strict=True)
+        addresses = {kind: f"http://127.0.0.1:{port}" for kind, port in found}
         for address in addresses.values():
             wait_for(partial(_pings, stock, address, log))
         yield Contenders(addresses, ours)
 
 
-def _bound() -> socket.socket:
-    """A socket with a port of its own, which nobody else gets while the models load."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    return listener
-
-
 @contextmanager
-def _stock(models: Mapping[Path, socket.socket], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _stock(models: Sequence[Path], ports: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What `mlflow models serve` runs for each of the models, in one process; see `stock.py`."""
     program = Path(__file__).with_name("stock.py")
-    given = {listener.fileno(): path for path, listener in models.items()}
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, program, *(f"{listener}={path}" for listener, path in given.items())],
+            [warm.python(), program, ports, *models],
             env=environment(), stdout=subprocess.DEVNULL, stderr=errors,
-            pass_fds=list(given),
         )  # fmt: skip
     try:
         yield process
@@ -109,10 +100,15 @@ def _stock(models: Mapping[Path, socket.socket], log: Path) -> Iterator[subproce
         process.wait()
 
 
-def _pings(process: subprocess.Popen[bytes], url: str, log: Path | None = None) -> bool:
+def _ended(process: subprocess.Popen[bytes], log: Path | None = None) -> bool:
+    """Fail with what the server said last if it has ended."""
     if process.poll() is not None:
         pytest.fail(f"MLflow's server ended\n{log.read_text()[-2000:] if log else ''}")
-    return answers(f"{url}/ping")
+    return False
+
+
+def _pings(process: subprocess.Popen[bytes], url: str, log: Path | None = None) -> bool:
+    return not _ended(process, log) and answers(f"{url}/ping")
 
 
 @dataclass

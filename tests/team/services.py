@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import requests
 
-from tests.online import wait_for
+from tests.online import NO_JOBS, wait_for
 from tests.shell import answers, environment, free_port
 
 ADMIN = ("admin", "the admin's password")
@@ -104,7 +104,6 @@ class Tracking:
             "MLFLOW_AUTH_CONFIG_PATH": str(self._settings),
             "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "signs what browsers send",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
@@ -115,7 +114,7 @@ class Tracking:
         with (self.folder / "mlflow.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
-                env=environment() | dict(self.variables) | variables,
+                env=environment() | NO_JOBS | dict(self.variables) | variables,
             )  # fmt: skip
         wait_for(lambda: self._died() or answers(f"{self.url}/health"))
 

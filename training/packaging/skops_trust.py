@@ -8,10 +8,12 @@ named in the recipe.
 
 from typing import Any
 
-import skops.io
-
+from cloche.processes.light_imports import without_array_libraries
 from cloche.training.errors import TrainingError
 from cloche.training.recipe.sections import Estimator
+
+with without_array_libraries():
+    import skops.io
 
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
 _HARMLESS = ("collections.OrderedDict",)  # from the standard library, no more powerful than a dict

@@ -1,7 +1,6 @@
 """What an account is told that it may not do: carried out by the administrator, it is enough."""
 
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from unittest.mock import patch
@@ -20,7 +19,7 @@ from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
 from cloche.training.gate.candidate import fetch as fetch_for_gate
-from tests.shelf import empty_store
+from tests.shelf import copy_empty_store
 from tests.stores import stores
 from tests.team.services import ADMIN, Tracking
 
@@ -48,7 +47,7 @@ def account(name: str, password: str, url: str) -> dict[str, str]:
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
     """A server that lets nobody see what others made, with a version of `m` in production."""
     folder = tmp_path_factory.mktemp("accounts")
-    shutil.copy(empty_store(), folder)
+    copy_empty_store(folder / "mlflow.db")
     server = Tracking(
         folder, f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"),
         default_permission="NO_PERMISSIONS",

@@ -18,6 +18,7 @@ from cloche.training.gate.candidate import fetch as fetch_candidate
 from cloche.training.promotion.registry import find_model, find_version
 from tests.names import FEW, ODD
 from tests.online import tracking_server
+from tests.shelf import copy_empty_store
 from tests.stores import stores
 
 NAMES = st.text(st.characters(exclude_characters="/:", exclude_categories=["Cs"]), min_size=1)
@@ -34,7 +35,9 @@ def test_a_name_comes_out_of_a_uri_as_it_went_in(name: str, alias: str) -> None:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('database')}/mlflow.db"
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    copy_empty_store(path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from cloche.training.acceleration.conversion.trees import consists_of_trees, thr
 from cloche.training.acceleration.onnx_session import Session
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE
-from cloche.training.acceleration.proven_twin import make_proven_twin
 from tests.training.acceleration import zoo
 
 hunt = settings(
@@ -26,15 +25,7 @@ hunt = settings(
 @cache
 def prey(family: str) -> tuple[OriginalModel, Session]:
     """An original and its twin."""
-    if family in zoo.RECIPES:
-        rows, original = zoo.by_recipe(zoo.RECIPES[family])
-    elif family in zoo.TEXTS:
-        rows = zoo.texts()
-        original = zoo.original_of(zoo.fit_text(zoo.TEXTS[family]), rows)
-    else:
-        rows = zoo.table()
-        original = zoo.original_of(zoo.fit_table(*zoo.family(family)), rows)
-    twin = make_proven_twin(original, rows)
+    original, twin, _ = zoo.accelerated(family)
     return original, Session(twin.graph, original.inputs, len(original.classes))
 
 

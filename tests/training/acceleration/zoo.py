@@ -1,6 +1,7 @@
 """Fitted models of every family, with rows that they know."""
 
 import os
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -40,6 +41,8 @@ from cloche.training.acceleration.original_model import (
     original_from_estimator,
     original_from_fitted,
 )
+from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
 from cloche.training.recipe.schema import Recipe
@@ -139,9 +142,20 @@ ENCODERS = {
 
 
 def each(*names: str) -> list[Any]:
-    """Names as parameters of a test, marked as breadth but for one of each kind."""
-    rest = pytest.mark.breadth
-    return [pytest.param(name, marks=() if name in ONE_OF_EACH else rest) for name in names]
+    """Names as parameters of a test, marked as breadth but for one of each kind.
+
+    The tests of a name run in one process, where `accelerated` has made its twin once.
+    """
+    return [
+        pytest.param(
+            name,
+            marks=[
+                pytest.mark.xdist_group(f"zoo {name}"),
+                *([] if name in ONE_OF_EACH else [pytest.mark.breadth]),
+            ],
+        )
+        for name in names
+    ]
 
 
 def family(name: str) -> tuple[Any, str]:
@@ -245,6 +259,20 @@ def by_recipe(estimator: str) -> tuple[pd.DataFrame, OriginalModel]:
     rows = model_inputs(table(), recipe.columns)
     fitted = fit(recipe, rows, pd.Series(truth(rows, "binary")))
     return rows, original_from_fitted(fitted, make_signature(rows, fitted.predict(rows)))
+
+
+@cache
+def accelerated(name: str) -> tuple[OriginalModel, Twin, int]:
+    """The original of a family, a text or a recipe, its twin, and how many rows it is proven on."""
+    if name in RECIPES:
+        rows, original = by_recipe(RECIPES[name])
+    elif name in TEXTS:
+        rows = texts()
+        original = original_of(fit_text(TEXTS[name]), rows)
+    else:
+        rows = table()
+        original = original_of(fit_table(*family(name)), rows)
+    return original, make_proven_twin(original, rows), len(rows)
 
 
 def original_of(pipeline: Pipeline, rows: pd.DataFrame, **options) -> OriginalModel:

@@ -19,10 +19,7 @@ spark.driver.host                127.0.0.1
 spark.driver.bindAddress         127.0.0.1
 spark.executor.memory            512m
 spark.ui.enabled                 false
-spark.driver.extraJavaOptions    {java}
-spark.executor.extraJavaOptions  {java}
 """
-_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # starts sooner; these jobs end before it pays
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +30,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
     folder = tmp_path_factory.mktemp("spark")
     port, page = free_port(), free_port()
-    (folder / "spark-defaults.conf").write_text(_CONFIGURATION.format(port=port, java=_JAVA))
+    (folder / "spark-defaults.conf").write_text(_CONFIGURATION.format(port=port))
     variables = environment() | {
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "SPARK_CONF_DIR": str(folder),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_DAEMON_JAVA_OPTS": _JAVA,
         "PYSPARK_PYTHON": sys.executable,
     }
     url = f"spark://127.0.0.1:{port}"

@@ -18,6 +18,8 @@ from tests.serving.batch.make_models import PICKY
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("spark")]
 
 OnSpark = Callable[..., subprocess.Popen[str]]
+# An executor more is a JVM more, and a Python that imports MLflow.
+ONE_EXECUTOR = {"PYSPARK_SUBMIT_ARGS": "--conf spark.cores.max=1 pyspark-shell"}
 
 
 @pytest.fixture
@@ -122,7 +124,8 @@ def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):
     rows = table(4)
     rows.loc[2, "a"] = PICKY
     rows.to_parquet(tmp_path / "rows.parquet", row_group_size=2)
-    _ended(on_spark(tmp_path / "rows.parquet", tmp_path / "out", model="deadly"), 4)
+    job = on_spark(tmp_path / "rows.parquet", tmp_path / "out", model="deadly", **ONE_EXECUTOR)
+    _ended(job, 4)
     lines = (tmp_path / "out" / "_quarantine.jsonl").read_text().splitlines()
     refused = [json.loads(line) for line in lines]
     assert [one["row"] for one in refused] == [2]
@@ -136,7 +139,8 @@ def test_a_job_whose_driver_was_killed_goes_on_without_a_doubled_row(on_spark, s
         id_columns=("id",),
     )  # fmt: skip
     options = ("--part-rows", "25", "--id-column", "id")
-    on_spark = partial(on_spark, model="tensor")  # whose signature is a bare array
+    # whose signature is a bare array
+    on_spark = partial(on_spark, model="tensor", **ONE_EXECUTOR)
     journal = tmp_path / ".torn.cloche" / "journal.jsonl"
 
     job = on_spark(tmp_path / "rows.parquet", tmp_path / "torn", *options)

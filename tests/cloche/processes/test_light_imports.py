@@ -1,0 +1,26 @@
+"""What is imported stays as little as is used."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from sklearn.utils import all_estimators
+
+from cloche.processes.light_imports import without_array_libraries
+
+WRAPPER = "sklearn.externals.array_api_compat.torch"
+
+
+def test_a_list_of_all_estimators_imports_no_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("")  # found before one that is installed
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torch", WRAPPER):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    with without_array_libraries():
+        found = [name for name, _ in all_estimators()]
+
+    assert "LogisticRegression" in found
+    assert not {"torch", WRAPPER} & sys.modules.keys()
