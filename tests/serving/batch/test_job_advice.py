@@ -13,8 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs
@@ -396,3 +399,52 @@ def test_a_model_lets_a_table_hold_what_it_answers():
         answers([object()] * 2, 2, [])
     for cell in (1, 1.5, "a", date(2013, 1, 1), [1.5], {"k": "v"}):
         assert answers([cell] * 2, 2, []).num_rows == 2
+
+
+def test_an_environment_that_differs_is_left_for_one_of_its_own_or_completed(score, monkeypatch):
+    def said(**options: Any) -> str:
+        told: list[str] = []
+        score("rows.csv", "out.csv", overwrite=True, said=told, **options)
+        return " ".join(told)
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(resume_checks, "mismatches", lambda _: ["numpy==0.1"])
+        pattern = r"in one of its own with (--env-manager \w+), or install what it asks for\."
+        option, manager = advice.words_of(pattern, said())
+        given = {option.removeprefix("--").replace("-", "_"): manager}
+        assert "this environment" not in said(**given)
+    assert "this environment" not in said()
+
+
+def test_a_column_without_a_type_is_written_in_one_or_signed(score, made_models, tmp_path):
+    """Its blocks are of so many cells that a few rows of many columns are enough."""
+    columns = 1000
+
+    def write(first: str) -> None:
+        rows = [first] * 1100 + ["word"] * 100
+        filling = ",1" * (columns - 1)
+        head = ",".join(["a", *map("c{}".format, range(columns - 1))])
+        Path("wide.csv").write_text("\n".join([head, *(f"{row}{filling}" for row in rows), ""]))
+
+    write("1")
+    with pytest.raises(JobFailed, match=r"'a' holds .* has no signature") as refusal:
+        score("wide.csv", "out.csv", model="types", part_rows=2000)
+    said = str(refusal.value)
+    assert said.endswith("Log the model with a signature, or write the column in one plain type.")
+    place = shutil.copytree(made_models / "types", tmp_path / "signed")
+    signed = mlflow.models.Model.load(place)
+    signed.signature = ModelSignature(Schema([ColSpec("string", "a")]))
+    signed.save(str(place / "MLmodel"))
+    done = score("wide.csv", "signed.csv", model=f"file:{place}", part_rows=2000)
+    assert done.manifest["scored"] == 1200
+    write("one")
+    done = score("wide.csv", "out.csv", model="types", part_rows=2000)
+    assert done.manifest["scored"] == 1200
+
+
+def test_a_model_that_answers_one_type_is_scored_as_it_is_advised(score):
+    table(57).assign(b=[0, 2] + [0] * 55).to_parquet("rows.parquet")
+    with pytest.raises(JobFailed, match="Let it answer one type; pandas has Int64 for whole numb"):
+        score("rows.parquet", "out.csv", model="changing", part_rows=1)
+    done = score("rows.parquet", "out.csv", model="whole", part_rows=1, overwrite=True)
+    assert done.manifest["scored"] == 57
