@@ -12,38 +12,30 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
 from benchmarks import batch_report, command
 from benchmarks.batch_report import WAYS
-from benchmarks.batch_results import BatchRun, Results, Unmeasured, read, write
+from benchmarks.batch_results import BatchRun, Results, Task, Unmeasured, read, write
 from benchmarks.errors import NotServing
 from benchmarks.models.store import Trained, trained
 from benchmarks.processes import Server, mebibytes, running
 from benchmarks.tables import table
 
-_MODEL = "twelve"
+_MODELS = ("linear", "twelve")
 _SAMPLE_SECONDS = 0.5
 _MOST_SECONDS = 3600.0
 _MLFLOW_BYTES_PER_ROW = 850  # measured with a million rows of CSV
 _FORMATS = {"raw": ("memory",), "mlflow": ("csv",)}  # MLflow's command reads no Parquet
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A table of input rows, and the way in which it is scored."""
-
-    way: str
-    format: str
-    rows: int
-
-
 def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
+    parser.add_argument("--models", nargs="+", choices=_MODELS, default=list(_MODELS))
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--formats", nargs="+", choices=("parquet", "csv"),
                         default=["parquet", "csv"])  # fmt: skip
@@ -51,30 +43,36 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     command.add_options(parser)
     chosen = parser.parse_args()
-    made = trained(_MODEL, chosen.cache / "models", chosen.comments)
+    store = (chosen.cache / "models", chosen.comments)
+    made = {name: trained(name, *store) for name in chosen.models}
     results = read(chosen.output)
-    for rows, way in product(chosen.rows, chosen.ways):
+    for name, rows, way in product(chosen.models, chosen.rows, chosen.ways):
         for kind in _FORMATS.get(way, chosen.formats):
-            _measure(Task(way, kind, rows), made, chosen.rounds, chosen.cache, results)
+            task = Task(name, way, kind, rows)
+            _measure(task, made[name], chosen.rounds, chosen.cache, results)
             write(chosen.output, results)
     batch_report.render(results, chosen.output)
 
 
 def _measure(task: Task, made: Trained, rounds: int, cache: Path, results: Results) -> None:
-    results.forget(task.way, task.format, task.rows)
+    results.forget(task)
     try:
         _require_possible(task)
         for _ in range(rounds):
             seconds, most = _run(task, made, cache)
-            results.runs.append(BatchRun(task.way, task.format, task.rows, seconds, most))
+            results.runs.append(BatchRun(**asdict(task), seconds=seconds, mebibytes=most))
             print(
-                f"{task.way} {task.format} {task.rows:,}: {seconds:.1f} s, "
+                f"{task.model} {task.way} {task.format} {task.rows:,}: {seconds:.1f} s, "
                 f"{task.rows / seconds:,.0f} rows/s, {most:.0f} MiB",
                 flush=True,
             )
     except NotServing as error:
-        results.missing.append(Unmeasured(task.way, task.format, task.rows, str(error)))
-        print(f"{task.way} {task.format} {task.rows:,}: {error}", file=sys.stderr, flush=True)
+        results.missing.append(Unmeasured(**asdict(task), reason=str(error)))
+        print(
+            f"{task.model} {task.way} {task.format} {task.rows:,}: {error}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _require_possible(task: Task) -> None:

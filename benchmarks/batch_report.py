@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.batch_results import BatchRun, Results
+from benchmarks.catalog import MODELS
 
 BASE: Final = "mlflow"
 LIMIT: Final = "raw"
@@ -23,9 +24,10 @@ _REASON_LENGTH = 300
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The medians of all rounds with one way, format and number of rows.
+    """The medians of all rounds with one model, way, format and number of rows.
 
     Attributes:
+        model: The name of the model.
         rows: The number of rows.
         format: The format of the input.
         way: The way of scoring, a key of `WAYS`.
@@ -36,6 +38,7 @@ class Line:
         of_limit: The rows per second as a share of the raw limit with as many rows.
     """
 
+    model: str
     rows: int
     format: str
     way: str
@@ -51,10 +54,16 @@ class Line:
 
 
 def lines(runs: list[BatchRun]) -> list[Line]:
-    """Return one line for each number of rows, format and way."""
+    """Return one line for each model, number of rows, format and way."""
+    return [line for name in sorted({run.model for run in runs}) for line in _lines(name, runs)]
+
+
+def _lines(name: str, runs: list[BatchRun]) -> list[Line]:
+    """Return the lines of one model."""
     groups: defaultdict[tuple[int, str, str], list[BatchRun]] = defaultdict(list)
     for run in runs:
-        groups[run.rows, run.format, run.way].append(run)
+        if run.model == name:
+            groups[run.rows, run.format, run.way].append(run)
     seconds = {key: statistics.median(one.seconds for one in of) for key, of in groups.items()}
     base = {rows: rows / took for (rows, _, way), took in seconds.items() if way == BASE}
     limit = {rows: rows / took for (rows, _, way), took in seconds.items() if way == LIMIT}
@@ -65,7 +74,7 @@ def lines(runs: list[BatchRun]) -> list[Line]:
         compared = base.get(rows) or (base[max(base)] if base else None)
         found.append(
             Line(
-                rows, kind, way, seconds[key],
+                name, rows, kind, way, seconds[key],
                 statistics.median(one.mebibytes for one in groups[key]),
                 rate / compared if compared else None,
                 rate / limit[rows] if rows in limit else None,
@@ -88,24 +97,24 @@ def _page(results: Results) -> Iterator[str]:
     yield f"Medians of up to {rounds} rounds. Seconds are those of the whole command, its start"
     yield "included; MiB are the most PSS of all its processes together, looked at twice a second."
     yield ""
-    yield "| rows | input | way | s | rows/s | times mlflow | of the raw limit | MiB |"
-    yield "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    yield "| model | rows | input | way | s | rows/s | times mlflow | of the raw limit | MiB |"
+    yield "| --- | ---: | --- | --- | ---: | ---: | ---: | ---: | ---: |"
     for one in lines(results.runs):
         times = "" if one.times is None else f"{one.times:.1f}"
         share = "" if one.of_limit is None else f"{one.of_limit:.0%}"
         yield (
-            f"| {one.rows:,} | {one.format} | {one.way} | {one.seconds:.1f} | {one.rate:,.0f} "
-            f"| {times} | {share} | {one.mebibytes:,.0f} |"
+            f"| {one.model} | {one.rows:,} | {one.format} | {one.way} | {one.seconds:.1f} "
+            f"| {one.rate:,.0f} | {times} | {share} | {one.mebibytes:,.0f} |"
         )
     yield ""
+    yield "linear: " + MODELS["linear"] + "; twelve: " + MODELS["twelve"] + "."
     yield "; ".join(f"{way}: {about}" for way, about in WAYS.items()) + "."
     if results.missing:
         yield "\nNot measured:\n"
     for gap in results.missing:
         reason = " ".join(gap.reason.split())[:_REASON_LENGTH]
-        yield f"- {gap.way} with {gap.rows:,} rows of {gap.format}: {reason}"
+        yield f"- {gap.model}, {gap.way} with {gap.rows:,} rows of {gap.format}: {reason}"
 
 
 def _same(results: Results, run: BatchRun) -> list[BatchRun]:
-    key = (run.way, run.format, run.rows)
-    return [one for one in results.runs if (one.way, one.format, one.rows) == key]
+    return [one for one in results.runs if one.is_same(run)]

@@ -12,31 +12,45 @@ _LIBRARIES = ("mlflow", "scikit-learn", "onnxruntime", "numpy", "pandas", "pyarr
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRun:
-    """The measurement of one table that was scored once.
+class Task:
+    """A table that is scored with a model in some way.
 
     Attributes:
+        model: The name of the model in the store.
         way: The way of scoring, a key of `WAYS` in `benchmarks.batch_report`.
         format: The format of the input.
         rows: The number of rows.
+    """
+
+    model: str
+    way: str
+    format: str
+    rows: int
+
+    def is_same(self, other: "Task") -> bool:
+        """Whether both measure the same."""
+        return (self.model, self.way, self.format, self.rows) == (
+            other.model, other.way, other.format, other.rows,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRun(Task):
+    """The measurement of one table that was scored once.
+
+    Attributes:
         seconds: The duration of the whole command, its start included.
         mebibytes: The highest total PSS of all processes, in MiB.
     """
 
-    way: str
-    format: str
-    rows: int
     seconds: float
     mebibytes: float
 
 
 @dataclass(frozen=True, slots=True)
-class Unmeasured:
+class Unmeasured(Task):
     """A measurement that could not be made, and the reason."""
 
-    way: str
-    format: str
-    rows: int
     reason: str
 
 
@@ -49,11 +63,10 @@ class Results:
     runs: list[BatchRun] = field(default_factory=list)
     missing: list[Unmeasured] = field(default_factory=list)
 
-    def forget(self, way: str, kind: str, rows: int) -> None:
-        """Delete earlier measurements with the same way, format and number of rows."""
-        key = (way, kind, rows)
-        self.runs = [one for one in self.runs if (one.way, one.format, one.rows) != key]
-        self.missing = [one for one in self.missing if (one.way, one.format, one.rows) != key]
+    def forget(self, task: Task) -> None:
+        """Delete earlier measurements of the same."""
+        self.runs = [one for one in self.runs if not one.is_same(task)]
+        self.missing = [one for one in self.missing if not one.is_same(task)]
 
 
 def read(folder: Path) -> Results:

@@ -12,6 +12,7 @@ MODELS: Final = {
     "twelve": "8 numbers and 4 categories, histogram gradient boosting",
     "flights": "the shipped recipe `flights`: 23 columns, histogram gradient boosting",
     "comments": "the shipped recipe `comments`: one text column, character n-grams",
+    "linear": "the columns of `twelve`, logistic regression",
     "wide": "600 numbers, logistic regression",
 }
 
@@ -91,6 +92,7 @@ CONTENDERS: Final = {
         body=Row.open_inference,
     ),
     "cloche": Contender(_cloche, "/readyz"),
+    "cloche_two_workers": Contender(lambda place: [*_cloche(place), "--workers", "2"], "/readyz"),
     "cloche_no_acceleration": Contender(
         lambda place: [*_cloche(place), "--no-acceleration"], "/readyz"
     ),

@@ -13,11 +13,13 @@ from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from benchmarks.row import Column, Row
 
 ROWS: Final = Path("rows.parquet")  # the training data, in the folder of a model
+NUMBERS: Final = [f"n{i}" for i in range(8)]
+WORDS: Final = [f"c{i}" for i in range(4)]
 _ROWS = 5000
 _TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "numpy.dtype"]
 
@@ -32,15 +34,29 @@ class Made:
 
 def twelve() -> Made:
     """Fit histogram gradient boosting on 8 numbers and 4 categories."""
+    table, target = _twelve_columns()
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = make_column_transformer((encoder, WORDS), remainder="passthrough")
+    pipeline = make_pipeline(columns, HistGradientBoostingClassifier(random_state=0))
+    return Made(pipeline.fit(table, target), table)
+
+
+def linear() -> Made:
+    """Fit logistic regression on the columns of `twelve`."""
+    table, target = _twelve_columns()
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), WORDS), (StandardScaler(), NUMBERS)
+    )
+    return Made(make_pipeline(columns, LogisticRegression()).fit(table, target), table)
+
+
+def _twelve_columns() -> tuple[pd.DataFrame, pd.Series]:
     random = np.random.default_rng(0)
-    numbers = {f"n{i}": random.normal(size=_ROWS) for i in range(8)}
-    words = {f"c{i}": random.choice(["alpha", "beta", "gamma", "delta"], _ROWS) for i in range(4)}
+    numbers = {name: random.normal(size=_ROWS) for name in NUMBERS}
+    words = {name: random.choice(["alpha", "beta", "gamma", "delta"], _ROWS) for name in WORDS}
     table = pd.DataFrame({**numbers, **words})
     target = table.n0 + (table.c0 == "alpha") + random.normal(size=_ROWS) > 0
-    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    columns = make_column_transformer((encoder, list(words)), remainder="passthrough")
-    pipeline = make_pipeline(columns, HistGradientBoostingClassifier(random_state=0))
-    return Made(pipeline.fit(table, target.astype(int)), table)
+    return table, target.astype(int)
 
 
 def wide() -> Made:
@@ -54,7 +70,7 @@ def wide() -> Made:
     return Made(pipeline.fit(table, target.astype(int)), table)
 
 
-MAKERS: Final[dict[str, Callable[[], Made]]] = {"twelve": twelve, "wide": wide}
+MAKERS: Final[dict[str, Callable[[], Made]]] = {"twelve": twelve, "linear": linear, "wide": wide}
 
 
 def register(name: str, folder: Path) -> Row:

@@ -9,7 +9,7 @@ from benchmarks.tables import table
 
 
 def run(way: str, seconds: float, rows: int = 1000, kind: str = "csv") -> BatchRun:
-    return BatchRun(way, kind, rows, seconds, 100.0)
+    return BatchRun("linear", way, kind, rows, seconds, 100.0)
 
 
 def test_a_line_is_the_median_of_its_rounds_beside_mlflow_and_the_limit():
@@ -32,7 +32,7 @@ def test_where_mlflow_was_not_tried_its_rate_at_the_most_rows_counts():
 
 def test_what_is_measured_again_replaces_what_was_and_the_rest_stays():
     results = Results({}, {}, [run("cloche", 1.0), run("mlflow", 2.0)])
-    results.forget("cloche", "csv", 1000)
+    results.forget(run("cloche", 9.0))
     assert results.runs == [run("mlflow", 2.0)]
 
 
@@ -48,12 +48,14 @@ def test_results_of_another_machine_are_not_mixed_with_these(tmp_path):
 
 def test_what_was_not_measured_is_named_with_its_reason(tmp_path):
     results = batch_results.read(tmp_path)
-    results.missing.append(Unmeasured("cloche_spark", "csv", 1000, "pyspark is\nnot installed"))
+    results.missing.append(
+        Unmeasured("linear", "cloche_spark", "csv", 1000, "pyspark is\nnot installed")
+    )
 
     render(results, tmp_path)
 
     page = (tmp_path / "batch-results.md").read_text()
-    assert "- cloche_spark with 1,000 rows of csv: pyspark is not installed" in page
+    assert "- linear, cloche_spark with 1,000 rows of csv: pyspark is not installed" in page
 
 
 def test_both_formats_of_a_table_hold_the_same_rows(tmp_path):

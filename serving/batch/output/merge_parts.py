@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +58,7 @@ class EarlyMerge:
     """Writes the output file while later parts are scored, as `assemble` would at the end.
 
     It takes the schema of the first part for that of all, and gives up when a part has another one.
+    It has a thread, so that no worker waits for its next part while a file is written.
     """
 
     def __init__(self, job: Job, directory: Path, place: Path) -> None:
@@ -67,9 +69,14 @@ class EarlyMerge:
         self._file: IO[bytes] | None = None
         self._append: Appender | None = None
         self._possible = not job.layout.directory
+        self._thread = ThreadPoolExecutor(1, "cloche-merge")
+        self._written: list[Future[None]] = []
 
     def take(self, part: FinishedPart) -> None:
         """Write a part and those that waited for it, or keep it until its turn."""
+        self._written.append(self._thread.submit(self._take, part))
+
+    def _take(self, part: FinishedPart) -> None:
         self._waiting[part.index] = part
         while self._possible and self._next in self._waiting:
             following = self._waiting.pop(self._next)
@@ -77,7 +84,6 @@ class EarlyMerge:
             try:
                 self._write(following)
             except (OSError, JobFailed):  # `assemble` says why
-                self.close()
                 self._possible = False
 
     def _write(self, part: FinishedPart) -> None:
@@ -93,6 +99,10 @@ class EarlyMerge:
 
     def close(self, schema: pa.Schema | None = None) -> bool:
         """End the file; return whether it is complete and has this schema."""
+        self._thread.shutdown()
+        for written in self._written:
+            written.result()
+        self._written = []
         whole = self._possible and not self._waiting and self._file is not None
         try:
             if self._append is not None:

@@ -99,10 +99,10 @@ class SafeModel:
         except (TypeError, ValueError) as error:
             return self._answer(len(frame), {"unfit": str(error)})
         started = perf_counter()
-        scored, tables, failed = worker.score(inputs)
+        scored, tables, failed = worker.row_scorer.score(inputs)
         answer: dict[str, Any] = {
             "rows": len(inputs), "seconds": perf_counter() - started, "statistics": {},
-            "by_twin": worker.rows_by_twin,
+            "by_twin": worker.row_scorer.rows_by_twin,
         }  # fmt: skip
         cells: dict[str, Any] = {}
         if tables:

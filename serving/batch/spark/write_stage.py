@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cloche.serving.batch.scoring.worker import RefusedRow
+from cloche.serving.batch.output.part_writer import RefusedRow
 from cloche.serving.batch.spark.read_stage import unloaded_worker, unpacked
 from cloche.serving.batch.spark.safe_model import DIVIDED
 from cloche.serving.errors import ServingError
@@ -55,7 +55,7 @@ class WriteStage:
             if reason:
                 refused[int(rows.offsets[at])] = RefusedRow(*json.loads(reason))
         tables = [_predictions(answer, scored, message["schema"])] if "schema" in message else []
-        finished = worker.write_part(part, rows, scored, tables, refused)
+        finished = worker.writer.write(part, rows, scored, tables, refused)
         seconds = {"all": read + message["seconds"], "read": read, "model": message["seconds"]}
         finished = replace(
             finished, seconds=seconds, by_twin=message["by_twin"],

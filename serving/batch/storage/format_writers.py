@@ -65,7 +65,7 @@ def arrow(table: pa.Table) -> memoryview:
 
 def csv(table: pa.Table) -> bytes:
     """Serialize a table as lines of CSV without a header."""
-    cells = [_quoted(_text(column)) for column in table.columns]
+    cells = [_quoted(_text(column), column.type) for column in table.columns]
     if len(cells) == 1:  # readers skip an empty line
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
     return _join_cells(cells, ",", "", "\n")
@@ -156,16 +156,22 @@ def _unquoted(text: str) -> str:
 
 def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return floats as text that reads back as floats: 1.0 and not 1."""
-    text = pc.cast(column.cast(pa.float64()), pa.string())
+    numbers = column.cast(pa.float64())
+    text = pc.cast(numbers, pa.string())
+    if not pc.any(pc.equal(pc.trunc(numbers), numbers)).as_py():
+        return text
     whole = pc.match_substring_regex(text, r"^-?\d+$")
     return pc.if_else(whole, pc.binary_join_element_wise(text, ".0", ""), text)
 
 
-def _quoted(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Put quotes around cells with commas, quotes or line ends."""
-    needed = pc.match_substring_regex(cells, '[",\r\n]')
-    if not pc.any(needed).as_py():
+def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Put quotes around cells with commas, quotes or line ends; `kind` is the column's type."""
+    if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
+        return cells  # numbers and booleans
+    text = b"".join(_content(chunk.cast(pa.large_string())) for chunk in cells.chunks)
+    if not any(character in text for character in b',"\r\n'):
         return cells
+    needed = pc.match_substring_regex(cells, '[",\r\n]')
     doubled = pc.replace_substring(cells, '"', '""')
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 

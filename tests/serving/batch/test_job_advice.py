@@ -263,7 +263,7 @@ def test_a_model_that_looks_across_rows_is_given_fewer_or_none_that_it_refuses(w
 
 
 def test_rows_that_all_belong_into_quarantine_go_there_when_it_is_said(score, monkeypatch):
-    monkeypatch.setattr("cloche.serving.batch.scoring.worker._PROBED", 5)
+    monkeypatch.setattr("cloche.serving.batch.scoring.row_scorer._PROBED", 5)
     with pytest.raises(JobFailed) as refusal:
         score("rows.csv", "out.csv", model="talkative", part_rows=100)
     limit = advice.text_of(r"say so with --max-bad-rows (\S+)\.$", refusal.value)

@@ -193,8 +193,9 @@ def _outside(graph: onnx.GraphProto, node: Callable[..., str], domain: Domain) -
         values = node("Concat", bounded, axis=1)
         limits = _constant(graph, [[domain.limits[name] for name in bounded]])
         inside = node("LessOrEqual", [node("Abs", [values]), limits])
-        allowed = _constant(graph, [[name in domain.missing for name in bounded]])
-        inside = node("Or", [inside, node("And", [node("IsNaN", [values]), allowed])])
+        if not domain.missing.isdisjoint(bounded):
+            allowed = _constant(graph, [[name in domain.missing for name in bounded]])
+            inside = node("Or", [inside, node("And", [node("IsNaN", [values]), allowed])])
         penalties = node("Where", [inside, zero, nan])
         yield node("ReduceSum", [penalties, one], keepdims=1)
     for name in sorted(domain.plain & taken):

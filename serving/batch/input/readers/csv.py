@@ -122,7 +122,7 @@ class CsvReader:
         header, body = _bytes(part)
         form = self._reading.form(part.source)
         names = header_columns(header, self._reading, form)
-        found = self._by_column.read(header, body, names, form)
+        found = self._by_column.read(body, names, form)
         if found is None:
             return None
 

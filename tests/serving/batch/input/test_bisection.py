@@ -84,7 +84,7 @@ def test_nor_after_it_killed_its_worker(at_once, made_models, tmp_path):
     pinned = PinnedVersion("", "because", "", "", "", "", str(made_models / "because"), "")
     worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
     with pytest.raises(JobFailed, match="by the rows beside it"):
-        worker.score(inputs, at_once)
+        worker.row_scorer.score(inputs, at_once)
 
 
 def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score):
