@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import mlflow
 import pandas as pd
@@ -23,6 +24,7 @@ from cloche.serving.registry.uri import parse
 from cloche.up.command import _what_to_try, up
 from cloche.up.errors import ServiceError
 from cloche.up.samples import TryRows, rows_to_try
+from cloche.up.services import free_ports
 from tests import broken_servers
 from tests.advice import words_of
 from tests.shelf import empty_store
@@ -102,6 +104,21 @@ def test_another_port_lets_everything_come_up(option, brought_up):
         ports[named] = "0"
         CliRunner().invoke(up, ["diabetes", *(word for pair in ports.items() for word in pair)])
     assert brought_up == ["diabetes-progression"]
+
+
+def test_any_free_port_is_one_that_is_asked_and_no_port_is_given_twice(monkeypatch):
+    asked = []
+    monkeypatch.setattr("cloche.up.production.ensure_candidate", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("cloche.up.command.Service", lambda *given: asked.append(given) or Mock())
+    monkeypatch.setattr("cloche.up.production.ensure_production", Mock(side_effect=ServiceError))
+    CliRunner().invoke(up, ["diabetes", "--port", "0", "--ui-port", "0"])
+    ((_, command, url, *_),) = asked
+    assert url == f"http://127.0.0.1:{command[command.index('--port') + 1]}/health"
+    assert ":0/" not in url
+    (port,) = free_ports("127.0.0.1", {"--port": 0})
+    with pytest.raises(ServiceError, match=r"Choose another --ui-port\.$"):
+        free_ports("127.0.0.1", {"--port": port, "--ui-port": port})
 
 
 def test_an_address_of_this_machine_lets_everything_come_up(brought_up):
