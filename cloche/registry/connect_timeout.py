@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from cloche.drivers import install_command
 from cloche.values.passwords import without_password
 
 SECONDS = 15.0
@@ -96,12 +97,12 @@ def timed_call(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def check_database(uri: str) -> None:
-    """Check that the database of a store accepts connections, if its address names a host.
+    """Check that the database of a store accepts us, if its address names a host.
 
-    MLflow itself tries ten times, for two minutes.
+    MLflow itself tries ten times, for two minutes, and then shows a traceback.
 
     Raises:
-        MlflowException: The connection fails.
+        MlflowException: The driver is not installed, or the connection fails.
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
@@ -112,13 +113,38 @@ def check_database(uri: str) -> None:
         return
     if not address.hostname or port is None:
         return
+    from mlflow.store.db import utils  # noqa: PLC0415  # likewise
+
     try:
+        engine = utils.create_sqlalchemy_engine(uri)
         socket.create_connection((address.hostname, port), SECONDS).close()
+    except ImportError as error:
+        raise MlflowException(
+            f"{without_password(uri)} needs {error.name}: {install_command(error)}"
+        ) from error
     except OSError as error:
         raise MlflowException(
             f"{without_password(uri)} does not answer ({error.strerror or error}). Start it, or "
             "name another in MLFLOW_TRACKING_URI."
         ) from error
+    timed_call(uri, lambda: _log_in(engine, uri))
+
+
+def _log_in(engine: Any, uri: str) -> None:
+    """Connect to a database once; SQLAlchemy's error would quote statements and links."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # likewise
+
+    try:
+        engine.connect().close()
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+        raise MlflowException(
+            f"{without_password(uri)} refuses us: {reason}. Correct the user, the password or the "
+            "database in MLFLOW_TRACKING_URI, or ask whoever administers it."
+        ) from error
+    finally:
+        engine.dispose()
 
 
 def _require_writable(uri: str) -> None:

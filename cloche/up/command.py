@@ -22,8 +22,8 @@ from cloche.training.recipe.load import load_recipe
 from cloche.up.errors import ServiceError
 from cloche.up.services import (
     Service,
+    free_ports,
     mlflow_environment,
-    require_free_port,
     server_environment,
     wait_for_exit,
 )
@@ -62,10 +62,14 @@ BATCH_ROWS = 1_000
     default=_DEFAULTS["port"],
     show_default=True,
     metavar="PORT",
-    help="Port of /invocations.",
+    help="Port of /invocations; 0 takes any free one.",
 )
 @click.option(
-    "--ui-port", default=5000, show_default=True, metavar="PORT", help="Port of the MLflow UI."
+    "--ui-port",
+    default=5000,
+    show_default=True,
+    metavar="PORT",
+    help="Port of the MLflow UI; 0 takes any free one.",
 )
 @click.option(
     "--check",
@@ -78,13 +82,12 @@ def up(recipe: str, host: str, port: int, ui_port: int, *, check: bool) -> None:
     # SIGINT is set too, because a script starts its background processes with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    ui, server = f"http://{authority(host, ui_port)}", f"http://{authority(host, port)}"
     with TemporaryDirectory(prefix="cloche-up-") as folder, ExitStack() as services:
         with steps(f"bringing up {recipe}") as say:
             say(f"checking the recipe {recipe}")
             checked = load_recipe(recipe)
-            require_free_port(host, port, "--port")
-            require_free_port(host, ui_port, "--ui-port")
+            port, ui_port = free_ports(host, {"--port": port, "--ui-port": ui_port})
+            ui, server = f"http://{authority(host, ui_port)}", f"http://{authority(host, port)}"
             # Imported only after the checks, so that a mistake is reported at once: this takes
             # seconds.
             from cloche.up.production import ensure_candidate, ensure_production  # noqa: PLC0415

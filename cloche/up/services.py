@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import requests
@@ -120,9 +121,21 @@ def wait_for_exit(services: Sequence[Service]) -> None:
         time.sleep(0.5)
 
 
-def require_free_port(host: str, port: int, option: str) -> None:
-    """Raise `ServiceError`, naming `option`, if nothing can listen on the port."""
+def free_ports(host: str, ports: Mapping[str, int]) -> list[int]:
+    """Return ports that are free together; 0 stands for any free one.
+
+    Args:
+        host: The address to listen on.
+        ports: The ports, by the options that name them.
+
+    Raises:
+        ServiceError: Nothing can listen on a port; the message names its option.
+    """
     try:
-        listen(host, port, option).close()
+        with ExitStack() as held:
+            return [
+                held.enter_context(listen(host, port, option)).getsockname()[1]
+                for option, port in ports.items()
+            ]
     except SettingsError as error:
         raise ServiceError(str(error)) from error

@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
+from cloche.drivers import install_command
 from cloche.registry.version_listing import versions_of, versions_with_alias
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
@@ -135,6 +136,10 @@ def translated_errors(subject: str) -> Iterator[None]:
         if error.error_code in _ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
         raise RegistryUnreachable(f"{subject}: {explain(error)}") from error
+    except ImportError as error:  # of the driver of the registry's database
+        raise RegistryUnreachable(
+            f"{subject}: the registry needs {error.name}: {install_command(error)}"
+        ) from error
     except Exception as error:
         reason = str(error).partition("\n")[0]  # a database error continues with its SQL
         raise RegistryUnreachable(f"{subject}: {type(error).__name__}: {reason}") from error

@@ -9,6 +9,7 @@ from cloche.training.accelerate_version import accelerate_version
 from cloche.training.acceleration.proof.equivalence import Proof
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.errors import RegistryError, TwinRefused
+from tests.advice import words_of
 
 
 @pytest.fixture
@@ -23,11 +24,9 @@ def proven(monkeypatch):
     )
 
 
-def accelerated(client: MlflowClient, *, version=None, data=None):
-    return accelerate_version(
-        client, "flight-delay", version=version, data=data, env_manager="local", cache=Path(),
-        say=lambda _: None,
-    )  # fmt: skip
+def accelerated(client: MlflowClient, **options):
+    given = {"version": None, "data": None, "env_manager": "local", "say": lambda _: None}
+    return accelerate_version(client, "flight-delay", cache=Path(), **(given | options))
 
 
 def tags(client, number) -> dict[str, str]:
@@ -49,6 +48,27 @@ def test_a_version_that_carries_no_rows_is_proven_on_those_that_are_named(
     with pytest.raises(RegistryError, match="--data FILE"):
         accelerated(client, version=number)
     assert accelerated(client, version=number, data=str(tmp_path / "rows.csv")).proof.rows == 100
+
+
+def test_a_twin_is_proven_in_the_environment_that_is_advised(
+    client, log_version, proven, monkeypatch
+):
+    log_version()
+    made, said = [], []
+
+    def interpreter(_folder, manager, *_, **__):
+        made.append(manager)
+        return "" if manager == "local" else "a python"
+
+    monkeypatch.setattr("cloche.training.accelerate.interpreter", interpreter)
+    monkeypatch.setattr("cloche.training.accelerate.mismatches", lambda _: ["numpy==0.1"])
+    accelerated(client, say=said.append)
+    (told,) = (one for one in said if "is not the one that it was logged with" in one)
+    option, manager = words_of(r"(--env-manager \w+) proves the twin in that one$", told)
+    said.clear()
+    accelerated(client, say=said.append, **{option.strip("-").replace("-", "_"): manager})
+    assert made == ["local", manager]
+    assert told not in said
 
 
 def test_a_twin_that_is_proven_no_longer_is_withdrawn(client, log_version, proven, monkeypatch):

@@ -1,14 +1,24 @@
 """Commands for people, where the registry is away or something else: given up soon, and told."""
 
 import os
+import socket
+import sys
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
 from cloche import main
 from cloche.registry import connect_timeout
+from cloche.serving.errors import RegistryUnreachable
+from cloche.serving.registry.resolver import Resolver
+from cloche.serving.registry.uri import parse
 from tests import broken_servers
 from tests.broken_servers import AWAY
+from tests.shell import free_port
 from tests.stores import stores
 
 # What the message must have, by how the registry is away.
@@ -97,3 +107,47 @@ def test_the_patience_of_the_first_question_is_not_that_of_the_work(monkeypatch)
     ):
         connect_timeout.require_stores()
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("dialect", "module", "package"),
+    [("mysql+pymysql", "pymysql", "pymysql"), ("mysql", "MySQLdb", "mysqlclient"),
+     ("postgresql+psycopg", "psycopg", "'cloche[postgres]'")],
+)  # fmt: skip
+def test_a_driver_that_is_missing_is_named_with_what_installs_it(
+    dialect, module, package, monkeypatch
+):
+    uri = f"{dialect}://somebody:hushed@127.0.0.1:{free_port()}/mlflow"
+    monkeypatch.setitem(sys.modules, module, None)
+    with stores(uri):
+        failed = CliRunner().invoke(main.cloche, ["status"]).exception
+        with pytest.raises(RegistryUnreachable) as refusal:
+            Resolver(MlflowClient).resolve(parse("models:/m@production"))
+    assert main.exit_code(failed) == 1
+    for said in (main._message(failed), str(refusal.value)):
+        assert said.endswith(f" needs {module}: pip install {package}")
+        assert "hushed" not in said
+
+
+def test_a_database_that_refuses_a_password_is_told_at_once_and_asked_with_the_right_one(
+    monkeypatch,
+):
+    """The driver is a stand-in, which looks at the password that it is given."""
+
+    def connect(uri: str) -> Mock:
+        if "right" in uri:
+            return Mock()
+        raise OperationalError("SELECT 1", {}, Exception("Access denied for user 'ana'\nmore"))
+
+    monkeypatch.setattr(
+        "mlflow.store.db.utils.create_sqlalchemy_engine",
+        lambda uri: Mock(connect=lambda: connect(uri)),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as database:
+        uri = f"mysql+pymysql://ana:{{}}@127.0.0.1:{database.getsockname()[1]}/mlflow"
+        with pytest.raises(MlflowException) as refusal:
+            connect_timeout.check_database(uri.format("wrong"))
+        said = str(refusal.value)
+        assert "ana:***@127.0.0.1" in said
+        assert "refuses us: Access denied for user 'ana'. Correct the user, the password or" in said
+        connect_timeout.check_database(uri.format("right"))

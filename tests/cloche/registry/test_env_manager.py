@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import stat
+import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,8 @@ from mlflow.utils.virtualenv import _get_python_env
 
 from cloche.main import cloche
 from cloche.registry import env_manager
+
+RUN = env_manager._run
 
 
 @pytest.fixture
@@ -110,6 +114,33 @@ def test_advice_is_given_only_where_it_can_help(tmp_path: Path) -> None:
         with pytest.raises(env_manager.NotBuilt, match=r"3\.99") as failure:
             env_manager.build(artifacts, manager, tmp_path / "cache")
         assert ("uv fetches it" in str(failure.value)) == helps
+
+
+def test_a_python_that_is_not_here_is_fetched_by_the_manager_that_is_advised(
+    commands, tmp_path, monkeypatch
+):
+    artifacts = version(tmp_path / "version")
+    lacking = subprocess.CompletedProcess((), 1, "", "no such Python")
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda *_, **__: lacking)
+        patch.setattr(env_manager, "_run", RUN)
+        with pytest.raises(env_manager.NotBuilt) as failure:
+            env_manager.build(artifacts, "virtualenv", tmp_path / "cache")
+    manager = re.search(r"--env-manager (\w+) fetches it\.$", str(failure.value))[1]
+    assert env_manager.build(artifacts, manager, tmp_path / "cache")
+    assert commands[0][-4:-1] == ("--quiet", "--python", "3.11")
+
+
+def test_a_version_is_logged_with_a_later_python_as_it_is_advised(commands, tmp_path):
+    artifacts = version(tmp_path / "version")
+    (artifacts / "python_env.yaml").write_text("python: 3.9.1\n")
+    with pytest.raises(env_manager.NotBuilt) as refusal:
+        env_manager.interpreter(artifacts, "uv", tmp_path / "cache", print)
+    said = r"runs on ([\d.]+) or later\. Log it with a later one,"
+    later = re.search(said, str(refusal.value))[1]
+    (artifacts / "python_env.yaml").write_text(f"python: {later}\n")
+    assert env_manager.interpreter(artifacts, "uv", tmp_path / "cache", print)
+    assert later in commands[0]
 
 
 def test_a_cache_may_be_named_from_the_working_directory(commands, tmp_path, monkeypatch):

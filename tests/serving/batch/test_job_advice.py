@@ -13,8 +13,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
 
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs
@@ -396,3 +399,48 @@ def test_a_model_lets_a_table_hold_what_it_answers():
         answers([object()] * 2, 2, [])
     for cell in (1, 1.5, "a", date(2013, 1, 1), [1.5], {"k": "v"}):
         assert answers([cell] * 2, 2, []).num_rows == 2
+
+
+def test_an_environment_that_differs_is_left_for_one_of_its_own_or_completed(score, monkeypatch):
+    def said(**options: Any) -> str:
+        told: list[str] = []
+        score("rows.csv", "out.csv", overwrite=True, said=told, **options)
+        return " ".join(told)
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(resume_checks, "mismatches", lambda _: ["numpy==0.1"])
+        pattern = r"in one of its own with (--env-manager \w+), or install what it asks for\."
+        option, manager = advice.words_of(pattern, said())
+        given = {option.removeprefix("--").replace("-", "_"): manager}
+        assert "this environment" not in said(**given)
+    assert "this environment" not in said()
+
+
+def test_a_column_without_a_type_is_written_in_one_or_signed(
+    score, made_models, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("cloche.serving.batch.input.type_inference._BLOCK_CELLS", 16)
+
+    def write(first: str) -> None:
+        Path("words.csv").write_text("\n".join(["a", *[first] * 40, *["word"] * 40, ""]))
+
+    write("1")
+    with pytest.raises(JobFailed, match=r"'a' holds .* has no signature") as refusal:
+        score("words.csv", "out.csv", model="types")
+    said = str(refusal.value)
+    assert said.endswith("Log the model with a signature, or write the column in one plain type.")
+    place = shutil.copytree(made_models / "types", tmp_path / "signed")
+    signed = mlflow.models.Model.load(place)
+    signed.signature = ModelSignature(Schema([ColSpec("string", "a")]))
+    signed.save(str(place / "MLmodel"))
+    assert score("words.csv", "signed.csv", model=f"file:{place}").manifest["scored"] == 80
+    write("one")
+    assert score("words.csv", "out.csv", model="types").manifest["scored"] == 80
+
+
+def test_a_model_that_answers_one_type_is_scored_as_it_is_advised(score):
+    table(57).assign(b=[0, 2] + [0] * 55).to_parquet("rows.parquet")
+    with pytest.raises(JobFailed, match="Let it answer one type; pandas has Int64 for whole numb"):
+        score("rows.parquet", "out.parquet", model="changing", part_rows=1)
+    done = score("rows.parquet", "out.parquet", model="whole", part_rows=1, overwrite=True)
+    assert done.manifest["scored"] == 57

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.errors import RegistryUnreachable
-from cloche.serving.registry.uri import ModelUri
+from cloche.serving.registry.uri import ModelUri, parse
+from tests import advice
 from tests.in_a_loop import in_a_loop
 
 
@@ -91,5 +92,18 @@ async def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for
     registry.answer = RegistryUnreachable("It is away.")
     await until(lambda: a.woken)
     assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
+    following.cancel()
+    await catalog.close()
+
+
+@in_a_loop
+async def test_what_no_url_can_have_is_served_under_another_name_as_it_is_advised(caplog) -> None:
+    registry, catalog = FakeRegistry(), Catalog(cast("Any", FakeModel), 0.001)
+    registry.answer = {"a/b": "1", "c": "1"}
+    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
+    await until(lambda: len(catalog) == 1)
+    (record,) = caplog.records
+    (named,) = advice.words_of(r"cloche serve (NAME=\S+)$", record.getMessage())
+    assert parse(named.replace("NAME", "ab")).name == "ab"
     following.cancel()
     await catalog.close()

@@ -33,11 +33,12 @@ from mlflow.store.tracking.dbmodels.initial_models import Base as InitialBase
 from packaging.requirements import Requirement
 
 from cloche.main import cloche
-from cloche.serving.doctor import machine
+from cloche.serving.doctor import machine, tracking
 from cloche.serving.registry.version_note import Note
 from cloche.serving.settings import Settings
 from cloche.training.errors import TwinRefused
 from tests import warm
+from tests.broken_servers import Old, answering
 from tests.lifecycle.registry import Registry
 from tests.shell import environment, free_port
 from tests.stores import stores
@@ -152,6 +153,28 @@ def locked(setup: Setup) -> None:
     holder.stdout.readline()
 
 
+def read_only(setup: Setup) -> None:
+    """Also for the superuser, who may write anywhere."""
+    setup.registry.database.chmod(0o444)
+    real = sqlite3.connect
+
+    def connect(file: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("isolation_level", "") is None and not Path(file).stat().st_mode & 0o200:
+            raise sqlite3.OperationalError("attempt to write a readonly database")
+        return real(file, *arguments, **options)
+
+    setup.stack.enter_context(patch("sqlite3.connect", connect))
+
+
+def no_tables(setup: Setup) -> None:
+    """A file that somebody else made, in which no training was yet."""
+    setup.variables["MLFLOW_TRACKING_URI"] = "sqlite:///fresh.db"
+    with closing(sqlite3.connect(setup.folder / "fresh.db")) as database:
+        database.execute("CREATE TABLE other (a)")
+        database.commit()
+    setup.arguments = ["--all"]
+
+
 def no_database(setup: Setup) -> None:
     setup.registry.database.write_text("<html>502 Bad Gateway</html>" * 100)
 
@@ -244,7 +267,7 @@ def _pem(setup: Setup, days: int) -> str:
 
 def types_it(setup: Setup, text: str) -> None:
     """The command up to the first word that is not part of it."""
-    command = re.search(r"chmod \d+ (?:'[^']+'|\S+)|kill \d+|openssl .*; chmod \d+ \w+", text)[0]
+    command = re.search(r"chmod [\w+]+ (?:'[^']+'|\S+)|kill \d+|openssl .*; chmod \d+ \w+", text)[0]
     subprocess.run(command, shell=True, check=True, cwd=setup.folder)  # noqa: S602
 
 
@@ -346,6 +369,8 @@ FAULTS: dict[str, tuple[Break, tuple[str, str], str, str, Mend | None]] = {
     "old tables": (
         old_tables, ("fail", "tracking"), "tables of another MLflow", "mlflow db upgrade", None),
     "a locked database": (locked, ("fail", "tracking"), "(pid ", "kill ", types_it),
+    "a database that may be read only": (
+        read_only, ("warn", "tracking"), "nothing can be trained", "chmod u+w", types_it),
     "no database": (
         no_database, ("fail", "tracking"),
         "not a database", "MLFLOW_TRACKING_URI", names_another_store),
@@ -469,6 +494,16 @@ def test_another_disk_that_is_named_has_room(check, tmp_path, monkeypatch):
         assert found().state == "ok"
 
 
+def test_a_server_of_the_version_that_is_named_lacks_nothing():
+    with answering(Old("2.9.2")) as url:
+        old = next(one for one in tracking._clock_and_version(url) if one.check == "MLflow")
+    assert (old.state, "an older server may lack" in old.says) == ("warn", True)
+    version = re.search(r"pip install 'mlflow==(\S+)', on the server$", old.fix)[1]
+    with answering(Old(version)) as url:
+        new = next(one for one in tracking._clock_and_version(url) if one.check == "MLflow")
+    assert new.state == "ok"
+
+
 @pytest.mark.breadth
 def test_old_tables_are_upgraded_by_the_command_that_is_told(setup: Setup):
     file = setup.folder / "old.db"
@@ -478,14 +513,14 @@ def test_old_tables_are_upgraded_by_the_command_that_is_told(setup: Setup):
     InitialBase.metadata.create_all(utils.create_sqlalchemy_engine(uri))
     alembic.command.upgrade(config, before.revision)
 
-    tracking = next(one for one in setup.findings()[1] if one["check"] == "tracking")
-    assert tracking["state"] == "fail"
-    command = re.search(r"mlflow db upgrade \S+\"", tracking["fix"])[0]
+    found = next(one for one in setup.findings()[1] if one["check"] == "tracking")
+    assert found["state"] == "fail"
+    command = re.search(r"mlflow db upgrade \S+\"", found["fix"])[0]
     variables = environment() | setup.variables
     subprocess.run(command, shell=True, check=True, env=variables, capture_output=True)  # noqa: S602
 
-    tracking = next(one for one in setup.findings()[1] if one["check"] == "tracking")
-    assert tracking["state"] == "ok"
+    found = next(one for one in setup.findings()[1] if one["check"] == "tracking")
+    assert found["state"] == "ok"
 
 
 @pytest.mark.parametrize("advice", ["LC_ALL=C.UTF-8", "PYTHONUTF8=1"])

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import mlflow
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
@@ -66,8 +67,12 @@ def test_a_server_without_aliases_says_what_it_lacks(models):
     with answering(Old("1.30.1", aliases=False, models=models)) as url, stores(url):
         with pytest.raises(RegistryUnreachable, match=r"has no \S+/registered-models/alias: it is"):
             with_alias()
-        assert "it is older than this client" in run("doctor", "--port", "0")
+        said = run("doctor", "--port", "0")
+        assert "it is older than this client" in said
         assert all(name in run("status") for name in models)
+    version = re.search(r"Upgrade it \(pip install 'mlflow==(\S+)'\)", said)[1]
+    with answering(Old(version, models=models)) as url, stores(url):
+        assert with_alias() == dict.fromkeys(models, "1")
 
 
 @pytest.mark.parametrize(
@@ -103,12 +108,16 @@ def test_prompts_of_a_new_server_are_no_models(tmp_path):
     assert [model.name for model in registered_models(client)] == ["m"]
 
 
-def test_a_training_is_told_what_the_server_lacks_before_anything_is_read():
+def test_a_training_is_told_what_the_server_lacks_before_anything_is_read(tmp_path):
     with answering(Old("2.12.2")) as url, stores(url):
         words = run("train", "breast-cancer", "--data", "nowhere.csv")
     assert "has MLflow 2.12.2, and does not take models as MLflow 3 logs them" in words
     assert "<" not in words
     assert "nowhere.csv" not in words
+    version = re.search(r"upgrade the server \(pip install 'mlflow==(\S+)'\)", words)[1]
+    assert version == mlflow.__version__
+    with stores(f"sqlite:///{shutil.copy(empty_store(), tmp_path)}"):  # what such a server has
+        assert "nowhere.csv" in run("train", "breast-cancer", "--data", "nowhere.csv")
 
 
 def test_a_proxy_that_says_404_is_no_registry_without_the_version():

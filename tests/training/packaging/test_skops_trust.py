@@ -58,3 +58,12 @@ def test_types_that_are_refused_are_trusted_under_the_key_that_is_named():
 def test_a_booster_needs_its_own_classes(path, types):
     estimator = Estimator.model_validate({"class": path})
     assert trusted_types(zoo.booster(path).fit(ROWS, LABELS), estimator) == types
+
+
+def test_an_estimator_of_plain_parameters_is_stored_as_it_is_advised(tmp_path):
+    fitted = LogisticRegression().fit(ROWS, LABELS)
+    with (tmp_path / "log").open("w") as file:
+        fitted.set_params(verbose=file)
+        with pytest.raises(TrainingError, match="; use parameters that are plain values, and"):
+            trusted_types(fitted, LOGISTIC)
+    assert trusted_types(fitted.set_params(verbose=0), LOGISTIC) == []

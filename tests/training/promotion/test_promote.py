@@ -220,10 +220,14 @@ def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked
     for alias, before in (("production", "1"), ("challenger", "2")):
         client.set_registered_model_alias(MODEL, alias, later)
         moved = find_model(client, MODEL)
-        with pytest.raises(RegistryError, match=f"{alias} moved from {before} to 3 while"):
+        with pytest.raises(
+            RegistryError, match=f"{alias} moved from {before} to 3 while .* run the command again"
+        ):
             act(evaluated)
         assert find_model(client, MODEL) == moved
         client.set_registered_model_alias(MODEL, alias, before)
+    client.set_registered_model_alias(MODEL, "challenger", later)
+    assert act(asked()).version == later
 
 
 @pytest.mark.usefixtures("at_once")
