@@ -108,9 +108,6 @@ def run() -> None:
     """Run the module named by `sys.argv[1]`, with the arguments that follow the name."""
     from importlib import import_module  # noqa: PLC0415  # see `main`
 
-    from cloche.processes import quick_imports  # noqa: PLC0415  # see `main`
-
-    quick_imports.defer_rarely_used()
     del sys.argv[0]
     module = import_module(sys.argv[0])
     if hasattr(module, "__path__"):

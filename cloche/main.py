@@ -16,7 +16,6 @@ from cloche import launch
 from cloche.cli import closed_output
 from cloche.cli.help_pages import HelpContext
 from cloche.cli.retry_notice import announce_retries
-from cloche.processes import quick_imports
 from cloche.processes.machine_limits import exhausted_resource
 
 # OpenMP threads that spin while they wait starve each other when other work runs: on two busy
@@ -33,7 +32,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # Imports create many objects and few reference cycles: a collection at every 700th object, the
 # default, takes a sixth of the import time.
 gc.set_threshold(10_000, *gc.get_threshold()[1:])
-quick_imports.defer_rarely_used()
 
 HELP = """From an MLflow training run to users.
 

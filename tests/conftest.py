@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from cloche.processes.light_imports import without_array_libraries
+from cloche.processes.quick_imports import without_array_libraries
 from tests import warm
 
 pytest_plugins = ["tests.shell", "tests.flavors.saved", "tests.triton.client"]

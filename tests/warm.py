@@ -43,7 +43,7 @@ from typing import Any
 
 from cloche import launch
 from cloche.processes import parent_watch
-from cloche.processes.light_imports import without_array_libraries
+from cloche.processes.quick_imports import without_array_libraries
 from tests.warm_program import launched
 
 # What the commands import that have work to do.

@@ -37,7 +37,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with quick_imports.without_collection():
         for name in usual:
-            with contextlib.suppress(Exception):  # work that needs it reports the error
+            # work that needs it reports the error
+            with contextlib.suppress(Exception), quick_imports.without_array_libraries():
                 import_module(name)
         module = import_module(own)
     while folder := os.read(_STDIN, _PATH_BYTES):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from cloche.processes import supervisor
-from cloche.processes.light_imports import without_array_libraries
+from cloche.processes.quick_imports import without_array_libraries
 from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
 
 # The module without which a program cannot run.

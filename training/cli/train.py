@@ -55,7 +55,7 @@ def train(
             click.echo(explanation(checked))
             return
         # Only after the recipe is checked, because the estimator's package may be missing.
-        with quick_imports.without_collection():
+        with quick_imports.without_collection(), quick_imports.without_array_libraries():
             # before MLflow: skops searches all modules that exist for each function of numpy
             import skops.io  # noqa: F401, PLC0415
 

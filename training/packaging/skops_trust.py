@@ -8,7 +8,7 @@ named in the recipe.
 
 from typing import Any
 
-from cloche.processes.light_imports import without_array_libraries
+from cloche.processes.quick_imports import without_array_libraries
 from cloche.training.errors import TrainingError
 from cloche.training.recipe.sections import Estimator
 

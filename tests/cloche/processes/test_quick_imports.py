@@ -1,53 +1,15 @@
 """Imports take less time, and leave modules and garbage collection as they would be."""
 
 import gc
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from sklearn.utils import all_estimators
 
-from cloche.processes.quick_imports import without_collection
+from cloche.processes.quick_imports import without_array_libraries, without_collection
 
-_DEFERRED = """
-import sys
-from cloche.processes import quick_imports
-
-quick_imports.defer_rarely_used()
-import mlflow
-
-assert "fastapi" not in sys.modules
-assert mlflow.gateway.get_gateway_uri.__module__ == "mlflow.gateway.utils"
-assert "fastapi" in sys.modules
-assert not hasattr(mlflow.gateway, "nothing")
-from mlflow.gateway import set_gateway_uri
-"""
-_BROKEN = """
-import sys
-from cloche.processes import quick_imports
-
-quick_imports.defer_rarely_used()
-sys.modules["fastapi"] = None
-import mlflow
-
-for _ in range(2):
-    try:
-        mlflow.gateway.get_gateway_uri
-    except ImportError as error:
-        assert "fastapi" in str(error)
-    else:
-        raise AssertionError
-"""
-
-
-@pytest.mark.parametrize(
-    "program",
-    [
-        pytest.param(_DEFERRED, id="that is there"),
-        pytest.param(_BROKEN, id="that fails", marks=pytest.mark.breadth),
-    ],
-)
-def test_a_rarely_used_package_runs_when_it_is_first_used(program: str):
-    subprocess.run([sys.executable, "-c", program], check=True)
+WRAPPER = "sklearn.externals.array_api_compat.torch"
 
 
 def test_nothing_is_collected_while_modules_are_imported():
@@ -60,3 +22,18 @@ def test_garbage_is_collected_again_after_a_failed_import():
     with pytest.raises(ImportError), without_collection():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_a_list_of_all_estimators_imports_no_pytorch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("")  # found before one that is installed
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("torch", WRAPPER):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    with without_array_libraries():
+        found = [name for name, _ in all_estimators()]
+
+    assert "LogisticRegression" in found
+    assert not {"torch", WRAPPER} & sys.modules.keys()
