@@ -41,7 +41,7 @@ class PendingResponse(ABC):
         self._done = True
         exchange.target.model.in_progress -= 1
         if isinstance(ended, ClientLeft):
-            observer.abandoned(exchange)
+            observer.client_left(exchange)
             return
         self.answer(ended)
-        observer.answered(exchange, ended)
+        observer.after_answer(exchange, ended)

@@ -79,14 +79,14 @@ class Predictions:
             item = item_of(exchange, body)
             ended = await self.predict(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
-            self.observer.abandoned(exchange)
+            self.observer.client_left(exchange)
             return
         except HttpError as error:
             ended = error
         finally:
             target.model.in_progress -= 1
         await respond(send, *self.reply(exchange, ended))
-        self.observer.answered(exchange, ended)
+        self.observer.after_answer(exchange, ended)
 
     def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
         """Register a new request; its end must decrement the model's `in_progress`."""
@@ -184,7 +184,7 @@ class Predictions:
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
-        self.observer.answering(exchange, ended)
+        self.observer.before_answer(exchange, ended)
         return status, body, content_type, exchange.headers() + extra
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:

@@ -23,7 +23,7 @@ _logger = logging.getLogger("cloche.serving.api.predictions")
 class RequestObserver:
     """Makes the span, the metrics and the log line at the end of each prediction request.
 
-    Whatever else must happen then belongs in `answered`.
+    Whatever else must happen then belongs in `after_answer`.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
@@ -37,7 +37,7 @@ class RequestObserver:
         """Whether requests are traced."""
         return self._tracing is not None
 
-    def answering(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+    def before_answer(self, exchange: Exchange, ended: Answer | HttpError) -> None:
         """Observe a request whose answer is sent next, with the trace context that this sets."""
         if self._tracing is not None:
             exchange.trace = self._tracing.record(
@@ -45,7 +45,7 @@ class RequestObserver:
                 model=exchange.target.model.name, route=exchange.target.template,
             )  # fmt: skip
 
-    def answered(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+    def after_answer(self, exchange: Exchange, ended: Answer | HttpError) -> None:
         """Observe a request whose answer was sent."""
         model, served, status = exchange.target.model.name, exchange.version, ended.status
         seconds = self._loop.time() - exchange.started
@@ -61,7 +61,7 @@ class RequestObserver:
             )  # fmt: skip
         exchange.request = None  # breaks a reference cycle, which only the collector would free
 
-    def abandoned(self, exchange: Exchange) -> None:
+    def client_left(self, exchange: Exchange) -> None:
         """Observe a request whose client left before the answer."""
         self._metrics.abandoned.labels(exchange.target.model.name).inc()
 

@@ -137,12 +137,12 @@ class VersionPool:
         self._queue.put_back(requests)
         self._dispatch()
 
-    def hold(self) -> None:
-        """Keep requests queued until `go`: another worker may still answer by an older version."""
+    def pause(self) -> None:
+        """Keep requests queued until `resume`: workers may still answer by an older version."""
         self._held = True
 
-    def go(self) -> None:
-        """Give the requests that waited since `hold` to the replicas."""
+    def resume(self) -> None:
+        """Give the requests that waited since `pause` to the replicas."""
         self._held = False
         self._dispatch()
 

@@ -14,7 +14,7 @@ from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
 from cloche.registry.permissions import explain_refusal
 from cloche.registry.version_listing import files_of
-from cloche.serving.batch.scoring.twin import usable
+from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.registry import uri
@@ -139,7 +139,7 @@ def _environment(target: ResolvedVersion, path: Path) -> CheckResult:
 
 def _twin(target: ResolvedVersion, path: Path) -> CheckResult:
     reasons: list[str] = []
-    if usable(path, target.twin, reasons.append):
+    if choose_twin(path, target.twin, reasons.append):
         return ok("twin", f"of {target.artifacts} may answer")
     reason = " ".join(reasons) or "it is not beside the model."
     if "not installed" in reason:

@@ -219,7 +219,7 @@ class _CallResponse(PendingResponse):
     def answer(self, ended: Answer | HttpError) -> None:
         """Send the answer with its trailing metadata."""
         exchange = self.exchange
-        self.predictions.observer.answering(exchange, ended)
+        self.predictions.observer.before_answer(exchange, ended)
         if isinstance(ended, HttpError):
             ending = refusal(ended)
         elif ended.status == 200:

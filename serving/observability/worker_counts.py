@@ -12,7 +12,7 @@ from cloche.serving.observability.metrics import Metrics
 _COUNTED = (FastCounter, FastHistogram)
 
 
-def counted(metrics: Metrics) -> dict[str, Any]:
+def collect_counts(metrics: Metrics) -> dict[str, Any]:
     """The counts of a worker, and its replicas by version, as JSON values."""
     counts = {
         name: [[list(labels), numbers] for labels, numbers in one.numbers().items()]

@@ -23,7 +23,7 @@ from cloche.serving.server.runtime import following, processes_of
 from cloche.serving.server.worker import Start
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
-from cloche.serving.workers import state_relay
+from cloche.serving.workers import page_relay
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
 from cloche.serving.workers.worker import Worker
@@ -74,7 +74,7 @@ async def lead(
         async def wake() -> None:
             catalog.wake()
 
-        page = state_relay.answering(fleet, catalog, StatePages(catalog, metrics))
+        page = page_relay.page_handler(fleet, catalog, StatePages(catalog, metrics))
         handlers: Handlers = {"page": page, "wake": wake}
         signals.handle(stop=stop, wake=catalog.wake)
         keepers = [

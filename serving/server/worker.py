@@ -25,7 +25,7 @@ from cloche.serving.server.runtime import Runtime, answering, pools, processes_o
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import share
-from cloche.serving.workers import state_relay
+from cloche.serving.workers import page_relay
 from cloche.serving.workers.worker_pools import WorkerCatalog, WorkerModel, WorkerPools
 
 Address = tuple[str, int]
@@ -97,7 +97,7 @@ async def _working(
     own = WorkerPools(catalog, metrics, pools(settings, processes, metrics))
     peer = await Peer.connect(control, {**own.handlers, **handlers})
     state = StatePages(catalog, metrics)
-    state.replace(state_relay.asking(peer))
+    state.replace(page_relay.relayed_page(peer))
     async with tracing.opened() as traces:
         try:
             async with answering(

@@ -181,8 +181,8 @@ class Fleet:
                 async with self._switching:
                     if all(pool.key in worker.loaded for pool in self._serving.values()):
                         for pool in list(self._serving.values()):
-                            await worker.order("switch", key=pool.key)
-                            worker.peer.tell("go", key=pool.key)
+                            await worker.call_or_end("switch", key=pool.key)
+                            worker.peer.tell("resume", key=pool.key)
                         self.members.append(worker)
             await worker.peer.call("listen")  # one that cannot is not killed: it says why
             worker.listening = True
@@ -208,10 +208,10 @@ class Fleet:
 
     async def _switch(self, pool: Pool) -> None:
         members = list(self.members)
-        await asyncio.gather(*(worker.order("switch", key=pool.key) for worker in members))
+        await asyncio.gather(*(worker.call_or_end("switch", key=pool.key) for worker in members))
         self._serving[pool.model] = pool
         for worker in members:
-            worker.peer.tell("go", key=pool.key)
+            worker.peer.tell("resume", key=pool.key)
 
     @staticmethod
     def _without(pool: Pool, workers: Iterable[Worker]) -> list[Worker]:

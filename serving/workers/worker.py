@@ -46,7 +46,7 @@ class Worker:
             await self.process.wait()
             raise
 
-    async def order(self, name: str, **about: Any) -> None:
+    async def call_or_end(self, name: str, **about: Any) -> None:
         """Have the worker do something at once; end it if it does not."""
         try:
             await self.call(name, **about)

@@ -11,7 +11,7 @@ from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.observability.worker_counts import counted
+from cloche.serving.observability.worker_counts import collect_counts
 from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri, Reference
@@ -60,7 +60,7 @@ class WorkerPools:
         """The calls of the parent that concern versions."""
         return {
             "models": self._set_models, "load": self._load, "complete": self._complete,
-            "switch": self._switch, "go": self._go, "retry": self._set_retry,
+            "switch": self._switch, "resume": self._resume, "retry": self._set_retry,
             "close": self._close, "state": self._state,
         }  # fmt: skip
 
@@ -103,13 +103,13 @@ class WorkerPools:
         pool = self._pools.get(key)
         model = self._catalog.get(pool.model) if pool else None
         if pool is not None and model is not None:
-            pool.hold()
+            pool.pause()
             self._forget(model)
             model.serve(pool)
 
-    async def _go(self, key: int) -> None:
+    async def _resume(self, key: int) -> None:
         if (pool := self._pools.get(key)) is not None:
-            pool.go()
+            pool.resume()
 
     async def _set_retry(self, key: int, retry: bool) -> None:
         if (pool := self._pools.get(key)) is not None:
@@ -136,7 +136,7 @@ class WorkerPools:
             }
             for model in self._catalog
         }
-        return {"models": models, **counted(self._metrics)}
+        return {"models": models, **collect_counts(self._metrics)}
 
     def _forget(self, model: ServedModel) -> None:
         """Forget the pool that a model is about to retire, so that it is not closed twice."""

@@ -9,8 +9,8 @@ from typing import Any
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import RESUME, JobFailed
 
-_PIECES = 8
-_MOST_KILLERS = 8
+_SPLIT = 8
+_MAX_EXCLUDED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +44,34 @@ class PartRetry:
     does so alone, the model gets half as many rows per call as killed it.
 
     Attributes:
-        at_once: The maximum number of rows per call of the model; None for all.
+        rows_per_call: The maximum number of rows per call of the model; None for all.
         hung: Whether a call of the model exceeded its timeout.
     """
 
-    def __init__(self, part: Part, at_once: int | None = None) -> None:
+    def __init__(self, part: Part, rows_per_call: int | None = None) -> None:
         """Start with a part, and the maximum number of rows per call of the model, if known."""
         self.part = part
-        self.at_once = at_once
+        self.rows_per_call = rows_per_call
         self.hung = False
         self._deaths = 0
-        self._without: dict[int, str] = {}
+        self._excluded: dict[int, str] = {}
         self._low, self._high = 0, 0  # during the search: the range that contains a killing row
-        self._half = 0
-        self._fewest = self._rows()  # the smallest number of rows that killed a worker together
+        self._tried_until = 0
+        self._fewest_killing = (
+            self._rows()
+        )  # the smallest number of rows that killed a worker together
 
     @property
-    def without(self) -> int:
+    def excluded_rows(self) -> int:
         """The number of rows that are left out because they kill workers."""
-        return len(self._without)
+        return len(self._excluded)
 
     def request(self) -> dict[str, Any]:
         """Return the next request to a worker."""
-        asked: dict[str, Any] = {"part": self.part.to_json()}
+        request: dict[str, Any] = {"part": self.part.to_json()}
         if self._high:
-            return asked | {"try": [self._low, self._half], "without": self._without}
-        return asked | {"without": self._without, "at_once": self.at_once}
+            return request | {"try": [self._low, self._tried_until], "without": self._excluded}
+        return request | {"without": self._excluded, "rows_per_call": self.rows_per_call}
 
     def died(self, death: WorkerDeath) -> None:
         """Decide on the next attempt after a worker died, or was ended because it hung.
@@ -79,19 +81,21 @@ class PartRetry:
         """
         self._deaths += 1 if death.again or self._deaths else 2
         self.hung = self.hung or not death.again
-        asked = (self._low, self._half) if self._high else (0, self._rows())
-        low, high = death.rows or asked
-        self._fewest = min(self._fewest, high - low)
+        request = (self._low, self._tried_until) if self._high else (0, self._rows())
+        low, high = death.rows or request
+        self._fewest_killing = min(self._fewest_killing, high - low)
         if self._high - self._low == 1:
-            self._without[self._low] = str(death)
+            self._excluded[self._low] = str(death)
             self._low = self._high = 0
         elif self._high:
             self._narrow(low, high)
         elif self._deaths == 2:
-            self.at_once = max(1, min(self.at_once or self._fewest, self._fewest) // _PIECES)
+            self.rows_per_call = max(
+                1, min(self.rows_per_call or self._fewest_killing, self._fewest_killing) // _SPLIT
+            )
         elif self._deaths > 2:
-            if len(self._without) >= _MOST_KILLERS:
-                raise self._hopeless(death, f"also without the {_MOST_KILLERS} rows that do")
+            if len(self._excluded) >= _MAX_EXCLUDED:
+                raise self._hopeless(death, f"also without the {_MAX_EXCLUDED} rows that do")
             self._narrow(low, high)
 
     def survived(self) -> None:
@@ -101,13 +105,13 @@ class PartRetry:
             JobFailed: No row kills workers alone, and the model gets single rows already.
         """
         if self._high - self._low > 1:
-            self._narrow(self._half, self._high)
+            self._narrow(self._tried_until, self._high)
             return
         self._low = self._high = 0
-        if self._fewest == 1:
+        if self._fewest_killing == 1:
             raise self._hopeless(WorkerDeath("in the end"), "and none of its rows does so alone")
-        self._fewest //= 2
-        self.at_once = self._fewest
+        self._fewest_killing //= 2
+        self.rows_per_call = self._fewest_killing
 
     def _hopeless(self, death: WorkerDeath, why: str) -> JobFailed:
         return JobFailed(
@@ -123,4 +127,4 @@ class PartRetry:
     def _narrow(self, low: int, high: int) -> None:
         """Search in this range of offsets; a single row is tried once more, alone."""
         self._low, self._high = low, high
-        self._half = (low + high) // 2 if high - low > 1 else high
+        self._tried_until = (low + high) // 2 if high - low > 1 else high

@@ -130,7 +130,7 @@ class LocalEngine:
                 lanes = [one.lane for one in pool.workers if one is not worker]
                 part = waiting.take(worker.lane, [one for one in lanes if one])
                 unfinished.add(part.index)
-                pool.give(worker, part)
+                pool.assign(worker, part)
 
     def _too_far(self, waiting: PartQueue, unfinished: set[int]) -> bool:
         ahead = self._ahead

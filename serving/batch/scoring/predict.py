@@ -15,7 +15,7 @@ from cloche.processes import supervisor
 from cloche.serving.batch.input.readers.casting import cast, scalar_types
 from cloche.serving.batch.input.readers.rows import Columns
 from cloche.serving.batch.output import answer_encoding
-from cloche.serving.batch.scoring.twin import Accelerator
+from cloche.serving.batch.scoring.twin import BatchTwin
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
@@ -38,7 +38,7 @@ class PartScorer:
         by_twin: The number of rows that the twin scored in the last call of `predict`.
     """
 
-    def __init__(self, model: PyFuncModel, twin: Accelerator | None = None) -> None:
+    def __init__(self, model: PyFuncModel, twin: BatchTwin | None = None) -> None:
         self._model = model
         self._twin = twin
         outputs: Schema | None = model.metadata.get_output_schema()
@@ -61,12 +61,12 @@ class PartScorer:
         if not twin:
             return cls(model)
         try:
-            accelerator = Accelerator.load(path, twin)
+            batch_twin = BatchTwin.load(path, twin)
         except TwinRefused as refusal:
             raise _without_twin(str(refusal)) from refusal
-        if accelerator is None:
+        if batch_twin is None:
             raise _without_twin("It is gone.")
-        scorer = cls(model, accelerator)
+        scorer = cls(model, batch_twin)
         scorer.prove(model.metadata.load_input_example(str(path)))
         return scorer
 

@@ -58,13 +58,13 @@ class RowScorer:
         self._divide(inputs, offsets)
 
     def score(
-        self, inputs: pd.DataFrame, at_once: int | None = None, offsets: Any = None
+        self, inputs: pd.DataFrame, rows_per_call: int | None = None, offsets: Any = None
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, RefusedRow]]:
         """Return the positions of scored rows, their predictions, and position → reason of others.
 
         Args:
             inputs: (n rows) The model's inputs.
-            at_once: The maximum number of rows per call of the model; None for all.
+            rows_per_call: The maximum number of rows per call of the model; None for all.
             offsets: (n) The row numbers within the part; 0 to n - 1 by default.
 
         Raises:
@@ -74,7 +74,7 @@ class RowScorer:
         self.rows_by_twin = 0
         count = len(inputs)
         offsets = np.arange(count) if offsets is None else offsets
-        step = at_once or max(count, 1)
+        step = rows_per_call or max(count, 1)
         failed: dict[int, RefusedRow] = {}
         scored: list[Any] = []
         predictions: list[pa.Table] = []

@@ -24,7 +24,7 @@ from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 
 
-def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
+def choose_twin(path: Path, twin: str, say: Callable[[str], None]) -> str:
     """Return the digest of the twin that a job uses; empty if the model scores alone.
 
     Args:
@@ -33,7 +33,7 @@ def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
         say: Receives a message if a twin exists but cannot be used.
     """
     try:
-        if not twin or Accelerator.load(path, twin) is None:
+        if not twin or BatchTwin.load(path, twin) is None:
             return ""
     except TwinRefused as refusal:
         say(f"The model scores without its twin. {refusal}")
@@ -43,7 +43,7 @@ def usable(path: Path, twin: str, say: Callable[[str], None]) -> str:
     return twin
 
 
-class Accelerator:
+class BatchTwin:
     """A twin, with the column decoder that names and types its inputs.
 
     Attributes:
@@ -59,7 +59,7 @@ class Accelerator:
         self.tolerance = twin.tolerance
 
     @classmethod
-    def load(cls, path: Path, digest: str) -> "Accelerator | None":
+    def load(cls, path: Path, digest: str) -> "BatchTwin | None":
         """Load the twin with this digest, or ANY, of a version; None if it has no usable twin.
 
         Raises:

@@ -81,19 +81,19 @@ class Worker:
         }  # fmt: skip
 
     def finish(
-        self, part: Part, without: dict[int, str] | None = None, at_once: int | None = None
+        self, part: Part, without: dict[int, str] | None = None, rows_per_call: int | None = None
     ) -> FinishedPart:
         """Score a part and write its files.
 
         Args:
             part: The part.
             without: Offset → reason of rows to refuse without scoring, because they kill workers.
-            at_once: The maximum number of rows per call of the model; None for all.
+            rows_per_call: The maximum number of rows per call of the model; None for all.
 
         Raises:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
-        if not without and at_once is None and (finished := self._finish_columns(part)):
+        if not without and rows_per_call is None and (finished := self._finish_columns(part)):
             return finished
         started = perf_counter()
         self._on_step("reading")
@@ -103,7 +103,7 @@ class Worker:
         refused |= {at: RefusedRow(reason) for at, reason in (without or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
         scored, predictions, failed = self.row_scorer.score(
-            _at(rows.inputs, chosen), at_once, rows.offsets[chosen]
+            _at(rows.inputs, chosen), rows_per_call, rows.offsets[chosen]
         )
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()

@@ -19,9 +19,9 @@ from cloche.serving.errors import RESUME, JobFailed
 # Timeout outside the model: reading, writing and loading take up to minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
 _SEND_SECONDS = 60.0
-_ASKED_SECONDS = 5.0  # for a worker to end by itself; its exit handlers have two of them
+_EXIT_SECONDS = 5.0  # for a worker to end by itself; its exit handlers have two of them
 _END_SECONDS = 10.0
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 _MOST_STARTS = 64  # replacements of lost workers, where each start takes seconds
 
 
@@ -32,15 +32,15 @@ class WorkerPool:
         self, job: Job, directory: Path, starter: Starter, *, time_limit: float,
         say: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._hello = {"job": job.to_json(), "directory": str(directory)}
+        self._load_message = {"job": job.to_json(), "directory": str(directory)}
         self._starter = starter
         self._time_limit = time_limit
         self._say = say
         self._selector = selectors.DefaultSelector()
-        self._watch = SilenceClock(2 * _LOOK_SECONDS)
-        self._needs: list[str] = []
+        self._clock = SilenceClock(2 * _POLL_SECONDS)
+        self._imports: list[str] = []
         self._replaced = 0
-        self._at_once: int | None = None
+        self._rows_per_call: int | None = None
         self.workers: list[WorkerProcess] = []
 
     def __enter__(self) -> "WorkerPool":
@@ -50,7 +50,7 @@ class WorkerPool:
         idle = [worker for worker in self.workers if worker.is_idle]
         for worker in idle:
             worker.socket.close()
-        until = monotonic() + _ASKED_SECONDS
+        until = monotonic() + _EXIT_SECONDS
         for worker in self.workers:
             worker.end(max(0.0, until - monotonic()) if worker in idle else 0.0)
         self._selector.close()
@@ -58,20 +58,20 @@ class WorkerPool:
     @property
     def free(self) -> list["WorkerProcess"]:
         """The workers without a part, including those that are still loading the version."""
-        return [worker for worker in self.workers if worker.case is None]
+        return [worker for worker in self.workers if worker.attempt is None]
 
-    def give(self, worker: "WorkerProcess", part: Part) -> None:
+    def assign(self, worker: "WorkerProcess", part: Part) -> None:
         """Give a part to a free worker, with fewer rows per call if an earlier part timed out."""
-        worker.give(PartRetry(part, self._at_once), self._watch.tick())
+        worker.assign(PartRetry(part, self._rows_per_call), self._clock.tick())
 
-    def start_worker(self, case: PartRetry | None = None) -> None:
+    def start_worker(self, attempt: PartRetry | None = None) -> None:
         """Start a worker, with the part of a lost worker if there is one.
 
         Raises:
             JobFailed: No worker can be started.
         """
-        worker = WorkerProcess(self._starter, self._needs, self._watch.tick())
-        worker.begin(self._hello, case)
+        worker = WorkerProcess(self._starter, self._imports, self._clock.tick())
+        worker.load(self._load_message, attempt)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
 
@@ -81,30 +81,34 @@ class WorkerPool:
         Raises:
             JobFailed: A worker reported that it cannot continue, or a part kills every worker.
         """
-        for key, _ in self._selector.select(_LOOK_SECONDS):
+        for key, _ in self._selector.select(_POLL_SECONDS):
             worker: WorkerProcess = key.data
-            for message in worker.receive(self._watch.seconds):
-                yield from self._heard(worker, message)
-        now = self._watch.tick()
+            for message in worker.receive(self._clock.seconds):
+                yield from self._handle_message(worker, message)
+        now = self._clock.tick()
         for worker in list(self.workers):
-            if worker.gone:
-                self._lose(worker, "", again=True)
+            if worker.disconnected:
+                self._replace(worker, "", again=True)
             elif not worker.is_idle:
-                self._look_at(worker, now)
+                self._check_silence(worker, now)
 
-    def _heard(self, worker: "WorkerProcess", message: dict[str, Any]) -> Iterator[FinishedPart]:
+    def _handle_message(
+        self, worker: "WorkerProcess", message: dict[str, Any]
+    ) -> Iterator[FinishedPart]:
         if "failed" in message:
             raise JobFailed(message["failed"])
         if "ready" in message:
-            self._needs = message["imports"]
-        case = worker.case
-        finished = worker.take(message)
+            self._imports = message["imports"]
+        attempt = worker.attempt
+        finished = worker.handle(message)
         if finished is not None:
-            if case is not None and case.hung and not case.without:
-                self._at_once = case.at_once  # so that later parts need not time out first
+            if attempt is not None and attempt.hung and not attempt.excluded_rows:
+                self._rows_per_call = (
+                    attempt.rows_per_call
+                )  # so that later parts need not time out first
             yield finished
 
-    def _look_at(self, worker: "WorkerProcess", now: float) -> None:
+    def _check_silence(self, worker: "WorkerProcess", now: float) -> None:
         """Report a silent worker, and replace it if its timeout has passed."""
         limit = self._time_limit if worker.rows else _OTHERWISE_SECONDS
         lasts = worker.silence.lasts(now)
@@ -116,21 +120,21 @@ class WorkerPool:
                 f"{limit:g} s" + (" (--predict-timeout)" if worker.rows else "")
             )
         if lasts >= limit:
-            self._lose(worker, f"silent for {limit:g} s", again=stopped or not worker.rows)
+            self._replace(worker, f"silent for {limit:g} s", again=stopped or not worker.rows)
 
-    def _lose(self, worker: "WorkerProcess", silent: str, *, again: bool) -> None:
+    def _replace(self, worker: "WorkerProcess", silent: str, *, again: bool) -> None:
         """Replace a worker that has ended or exceeded its timeout."""
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
-        how = worker.end(0.0 if silent else _ASKED_SECONDS)
+        how = worker.end(0.0 if silent else _EXIT_SECONDS)
         if not worker.ready and not any(other.ready for other in self.workers):  # it fails to load
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
-        if worker.case is None:
+        if worker.attempt is None:
             return
         reason = ""
         if silent and not again:
             reason = f"scoring it took longer than {self._time_limit:g} s (--predict-timeout)"
-        worker.case.died(WorkerDeath(silent or how, reason, worker.rows, again))
+        worker.attempt.died(WorkerDeath(silent or how, reason, worker.rows, again))
         self._replaced += 1
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
@@ -138,7 +142,7 @@ class WorkerPool:
                 "seconds to start on this system. Give the job more memory; where the model or its "
                 f"rows are mended, begin anew with --overwrite. {RESUME}"
             )
-        self.start_worker(worker.case)
+        self.start_worker(worker.attempt)
 
 
 class WorkerProcess:
@@ -147,28 +151,28 @@ class WorkerProcess:
     Attributes:
         socket: The engine's end of the socket to the process.
         ready: Whether the process has loaded the version.
-        gone: Whether the process has closed its end of the socket, or does not read from it.
-        case: The part that the worker is scoring; None if it has no part.
+        disconnected: Whether the process has closed its end of the socket, or does not read it.
+        attempt: The part that the worker is scoring; None if it has no part.
         lane: The lane of the worker's last part; None before its first part.
         doing: What the worker is doing now, for messages.
         rows: The range of rows of the part in the model's current call; None outside a call.
         silence: The time since the last message of the worker.
     """
 
-    def __init__(self, starter: Starter, needs: list[str], now: float) -> None:
+    def __init__(self, starter: Starter, imports: list[str], now: float) -> None:
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(_SEND_SECONDS)
         with theirs:
             try:
-                self._process: Process = starter.start(theirs, needs)
+                self._process: Process = starter.start(theirs, imports)
             except BaseException:
                 self.socket.close()
                 raise
         self._pid = self._process.pid  # the supervisor's, until the worker reports its own
         self.ready = False
-        self.gone = False
+        self.disconnected = False
         self.lane: Lane | None = None
-        self.case: PartRetry | None = None
+        self.attempt: PartRetry | None = None
         self.doing = "loading the version"
         self.rows: tuple[int, int] | None = None
         self.silence = Silence(now)
@@ -176,12 +180,12 @@ class WorkerProcess:
 
     def __str__(self) -> str:
         """The part that the worker is scoring, or the worker without one, for messages."""
-        return f"part {self.case.part.index}" if self.case else f"worker {self._pid}"
+        return f"part {self.attempt.part.index}" if self.attempt else f"worker {self._pid}"
 
     @property
     def is_idle(self) -> bool:
         """Whether the worker is loaded and has no part, so that no message is expected."""
-        return self.ready and self.case is None
+        return self.ready and self.attempt is None
 
     @property
     def is_stopped(self) -> bool:
@@ -192,15 +196,15 @@ class WorkerProcess:
             return False
         return state[:1] == ["T"]
 
-    def begin(self, hello: dict[str, Any], case: PartRetry | None) -> None:
-        """Have the worker load the version of a job, then score `case` if it is given."""
-        self.case = case
-        self._send(hello)
+    def load(self, load_message: dict[str, Any], attempt: PartRetry | None) -> None:
+        """Have the worker load the version of a job, then score `attempt` if it is given."""
+        self.attempt = attempt
+        self._send(load_message)
 
-    def give(self, case: PartRetry, now: float) -> None:
+    def assign(self, attempt: PartRetry, now: float) -> None:
         """Give a part to the worker."""
-        self.case = case
-        self.lane = lane(case.part)
+        self.attempt = attempt
+        self.lane = lane(attempt.part)
         self._ask(now)
 
     def receive(self, now: float) -> Iterator[dict[str, Any]]:
@@ -209,12 +213,12 @@ class WorkerProcess:
             data = self.socket.recv(1 << 20)
         except OSError:
             data = b""
-        self.gone = not data
+        self.disconnected = not data
         self.silence = Silence(now)
         *lines, self._read = (self._read + data).split(b"\n")
         yield from map(json.loads, lines)
 
-    def take(self, message: dict[str, Any]) -> FinishedPart | None:
+    def handle(self, message: dict[str, Any]) -> FinishedPart | None:
         """Process a message, send the next request if there is one, and return a finished part."""
         if "doing" in message:
             self.doing = message["doing"]
@@ -224,11 +228,11 @@ class WorkerProcess:
         if "ready" in message:
             self.ready, self._pid = True, message["ready"]
         if "finished" in message:
-            self.case = None
+            self.attempt = None
             return FinishedPart.from_json(message["finished"])
-        if self.case is not None:
+        if self.attempt is not None:
             if "survived" in message:
-                self.case.survived()
+                self.attempt.survived()
             self._ask(self.silence.began)
         return None
 
@@ -242,15 +246,15 @@ class WorkerProcess:
         return "it does not end" if code is None else _exit_in_words(code)
 
     def _ask(self, now: float) -> None:
-        if self.case is not None:
+        if self.attempt is not None:
             self.doing, self.rows, self.silence = "reading", None, Silence(now)
-            self._send(self.case.request())
+            self._send(self.attempt.request())
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self.socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:  # the pool gives the part to another worker
-            self.gone = True
+            self.disconnected = True
             if isinstance(error, TimeoutError):
                 self._process.kill()
 

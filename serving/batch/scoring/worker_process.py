@@ -73,7 +73,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
                 worker.try_rows(part, start, stop, without)
                 say({"survived": True})
                 continue
-            finished = worker.finish(part, without, request["at_once"])
+            finished = worker.finish(part, without, request["rows_per_call"])
             say({"finished": finished.to_json()})
         except ServingError as error:
             say({"failed": str(error)})

@@ -152,7 +152,7 @@ class SafeModel:
             start, stop = request["try"]
             worker.try_rows(part, start, stop, without)
             return {"survived": True}
-        return {"finished": worker.finish(part, without, request["at_once"]).to_json()}
+        return {"finished": worker.finish(part, without, request["rows_per_call"]).to_json()}
 
     def _loaded(self) -> Worker:
         if self._worker is None:

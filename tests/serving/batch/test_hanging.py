@@ -92,7 +92,7 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
     table(60).to_parquet(tmp_path / "rows.parquet")
     said: list[str] = []
     stopped: list[int] = []
-    give = worker_pool.WorkerPool.give
+    assign = worker_pool.WorkerPool.assign
 
     def stop_first(
         self: worker_pool.WorkerPool, worker: worker_pool.WorkerProcess, given: Part
@@ -101,9 +101,9 @@ def test_a_stopped_worker_is_noticed_and_its_part_is_done_again_whole(
             stopped.extend(children(worker._process.pid, "cloche-worker"))
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
-        give(self, worker, given)
+        assign(self, worker, given)
 
-    monkeypatch.setattr(worker_pool.WorkerPool, "give", stop_first)
+    monkeypatch.setattr(worker_pool.WorkerPool, "assign", stop_first)
     outcome = score(
         tmp_path / "rows.parquet", tmp_path / "out.csv", part_rows=1000,
         engine=local(say=said.append),
@@ -120,7 +120,7 @@ def kill(case: PartRetry, deadly: set[int], rows: int, *, hangs: bool = False) -
     while True:
         asked = case.request()
         low, high = asked.get("try", (0, rows))
-        step = asked.get("at_once") or rows
+        step = asked.get("rows_per_call") or rows
         left = {row for row in deadly if str(row) not in map(str, asked["without"])}
         for start in range(low, high, step):
             if any(start <= row < min(start + step, high) for row in left):
@@ -149,7 +149,7 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
     def lost() -> bool:
         asked = case.request()
         low, high = asked.get("try", (0, 20_000))
-        step = min(asked.get("at_once") or 20_000, high - low)
+        step = min(asked.get("rows_per_call") or 20_000, high - low)
         if step > 100:
             case.died(WorkerDeath("slow", rows=(low, low + step), again=False))
             return True
@@ -160,7 +160,7 @@ def test_a_model_that_has_no_time_for_many_rows_gets_fewer_and_none_is_blamed():
     while lost():
         pass
     assert case.request()["without"] == {}
-    assert 25 <= case.request()["at_once"] <= 100
+    assert 25 <= case.request()["rows_per_call"] <= 100
 
 
 def test_where_processes_start_slowly_their_number_has_a_bound(rows, local, score, monkeypatch):

@@ -283,7 +283,7 @@ def test_columns_that_would_be_doubled_are_left_out(score):
 
 def test_a_twin_that_a_job_cannot_go_on_with_is_left_out(score, monkeypatch):
     """The twin is one that the worker finds gone, and the job begins anew without it."""
-    monkeypatch.setattr("cloche.serving.batch.resume_checks.usable", lambda *_: "digest")
+    monkeypatch.setattr("cloche.serving.batch.resume_checks.choose_twin", lambda *_: "digest")
     monkeypatch.setattr(PartScorer, "load", staticmethod(LOAD))
     with pytest.raises(JobFailed) as refusal:
         score("rows.csv", "out.csv")

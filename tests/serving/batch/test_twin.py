@@ -11,7 +11,7 @@ import pytest
 
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.scoring.predict import PartScorer
-from cloche.serving.batch.scoring.twin import usable
+from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.errors import JobFailed, JobRefused
 from cloche.serving.host.predictors.twin import Prediction
 from tests.serving.batch.conftest import HereEngine, expected, table
@@ -48,7 +48,7 @@ def model(made_models):
 @pytest.fixture
 def twin_scores(monkeypatch, model):
     """Jobs are scored with the twin, as if the registry named it."""
-    monkeypatch.setattr(resume_checks, "usable", lambda *_: "digest")
+    monkeypatch.setattr(resume_checks, "choose_twin", lambda *_: "digest")
     monkeypatch.setattr(
         PartScorer,
         "load",
@@ -106,7 +106,8 @@ def test_only_the_twin_that_the_registry_names_is_used(named, made_models, tmp_p
     (path / "onnx" / "model.onnx").write_bytes(b"")
 
     assert (
-        usable(path, hashlib.sha256(named.encode()).hexdigest() if named else "", said.append) == ""
+        choose_twin(path, hashlib.sha256(named.encode()).hexdigest() if named else "", said.append)
+        == ""
     )
 
     assert said == (
@@ -137,7 +138,7 @@ def test_a_job_goes_on_with_the_predictor_that_it_began_with(twin_scores, score,
         score(source, "out.parquet", engine=HereEngine(2))
     with pytest.raises(JobRefused, match="begun with the accelerated twin"):
         score(source, "out.parquet", resume=True, acceleration=False)
-    monkeypatch.setattr(resume_checks, "usable", lambda *_: "")
+    monkeypatch.setattr(resume_checks, "choose_twin", lambda *_: "")
     score(source, "out.parquet", resume=True)
     same = Path("whole.parquet").read_bytes()
     assert Path("out.parquet").read_bytes() == same

@@ -107,12 +107,12 @@ async def test_requests_that_wait_while_a_replica_works_share_the_next_batch() -
 @in_a_loop
 async def test_requests_wait_while_an_older_version_may_still_answer_elsewhere() -> None:
     pool, made = await started()
-    pool.hold()
+    pool.pause()
     requests = [request() for _ in range(3)]
     assert all(map(pool.submit, requests))
     await asyncio.sleep(0)
     assert made[0].batches == []
-    pool.go()
+    pool.resume()
     assert await answered(requests) == [200] * 3
     assert made[0].batches == [3]
 

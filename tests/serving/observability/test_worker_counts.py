@@ -5,12 +5,12 @@ import json
 from prometheus_client import generate_latest
 
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.observability.worker_counts import WorkerCounts, counted
+from cloche.serving.observability.worker_counts import WorkerCounts, collect_counts
 
 
 def told(metrics: Metrics) -> dict[str, object]:
     """What a worker says, as its parent reads it."""
-    found: dict[str, object] = json.loads(json.dumps(counted(metrics)))
+    found: dict[str, object] = json.loads(json.dumps(collect_counts(metrics)))
     return found
 
 

@@ -125,7 +125,7 @@ async def test_all_have_loaded_before_one_switches_and_all_switched_before_one_a
     assert workers.record == ["a load", "b load", "a switch", "b switch"]
     b.held["switch"].set()
     await start
-    assert workers.record[4:] == ["a go", "b go"]
+    assert workers.record[4:] == ["a resume", "b resume"]
 
 
 @in_a_loop
@@ -146,7 +146,7 @@ async def test_a_switch_that_has_begun_is_completed_when_it_is_given_up() -> Non
     start.cancel()
     workers.peers[0].held["switch"].set()
     await start
-    assert workers.record[-2:] == ["a go", "b go"]
+    assert workers.record[-2:] == ["a resume", "b resume"]
 
 
 @in_a_loop
@@ -154,10 +154,10 @@ async def test_a_worker_that_dies_during_a_switch_does_not_hold_up_the_other() -
     workers = await Workers().begun()
     workers.peers[0].failing["load"] = PeerLost()
     await workers.pool("1").start()
-    assert "b go" in workers.record
+    assert "b resume" in workers.record
     await workers.record.until("c listen")  # another one took its place
-    assert "a go" not in workers.record
-    assert workers.record.index("c go") < workers.record.index("c listen")
+    assert "a resume" not in workers.record
+    assert workers.record.index("c resume") < workers.record.index("c listen")
 
 
 @in_a_loop
@@ -185,9 +185,9 @@ async def test_a_worker_that_hangs_while_it_loads_is_ended_and_the_others_switch
     a, _ = workers.peers
     a.held["load"] = a.held["ping"] = asyncio.Event()
     start = asyncio.create_task(workers.pool("1").start())
-    await workers.record.until("b go", "c listen")
+    await workers.record.until("b resume", "c listen")
     await start
-    assert "a go" not in workers.record
+    assert "a resume" not in workers.record
     assert workers.workers[0].process.returncode == -9
 
 

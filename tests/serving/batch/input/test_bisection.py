@@ -77,14 +77,14 @@ def test_nor_is_a_part_of_few_rows(count, rows, score):
 
 @pytest.mark.usefixtures("rows")
 @pytest.mark.parametrize(
-    "at_once", [250, *(pytest.param(one, marks=pytest.mark.breadth) for one in (1, 2, 50))]
+    "rows_per_call", [250, *(pytest.param(one, marks=pytest.mark.breadth) for one in (1, 2, 50))]
 )
-def test_nor_after_it_killed_its_worker(at_once, made_models, tmp_path):
+def test_nor_after_it_killed_its_worker(rows_per_call, made_models, tmp_path):
     inputs = pd.read_parquet("rows.parquet")[["a", "b", "c"]]
     pinned = PinnedVersion("", "because", "", "", "", "", str(made_models / "because"), "")
     worker = Worker(Job(pinned, {}, Layout("csv", directory=False), 2000), tmp_path)
     with pytest.raises(JobFailed, match="by the rows beside it"):
-        worker.row_scorer.score(inputs, at_once)
+        worker.row_scorer.score(inputs, rows_per_call)
 
 
 def test_what_is_thrown_by_chance_is_no_sign_of_looking_across_rows(rows, score):

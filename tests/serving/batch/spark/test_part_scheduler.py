@@ -28,7 +28,9 @@ def test_parts_flow_together_as_many_as_are_wanted_or_are_asked_for_whole():
     assert indices(all_parts.next(3)) == [3, 4]
     assert all_parts.next(3) is None
     asked = agenda(2, flowing=False).next(2)
-    assert [set(question) for question in asked.requests()] == [{"part", "without", "at_once"}] * 2
+    assert [set(question) for question in asked.requests()] == [
+        {"part", "without", "rows_per_call"}
+    ] * 2
 
 
 def test_a_part_that_does_not_fit_is_asked_for_whole_and_the_others_are_finished():

@@ -135,14 +135,14 @@ def test_the_stages_leave_what_a_worker_leaves(suffix, stages):
 def test_a_process_of_another_environment_leaves_what_a_worker_leaves(stages):
     both = stages(table(100), "plain", "csv", python=sys.executable)
     (part,) = both.parts
-    told = both.answer({"part": part.to_json(), "without": {}, "at_once": None})
+    told = both.answer({"part": part.to_json(), "without": {}, "rows_per_call": None})
     here = both.worker.finish(part)
     assert told["finished"]["data"]["sha256"] == here.data.sha256
 
 
 def test_an_environment_that_is_not_on_an_executor_is_told_with_what_it_needs(stages):
     both = stages(table(100), "plain", "csv", python="/nowhere/bin/python")
-    told = both.answer({"part": both.parts[0].to_json(), "without": {}, "at_once": None})
+    told = both.answer({"part": both.parts[0].to_json(), "without": {}, "rows_per_call": None})
     assert "/nowhere/bin/python is not on this executor" in told["failed"]
     assert "--cache-dir" in told["failed"]
 
@@ -189,7 +189,7 @@ def test_a_part_whose_rows_come_to_the_model_in_pieces_is_not_put_together(stage
 
 def test_a_part_may_be_asked_for_whole(stages):
     both = stages(table(5), "plain")
-    question = {"part": both.parts[0].to_json(), "without": {"3": "it kills"}, "at_once": 2}
+    question = {"part": both.parts[0].to_json(), "without": {"3": "it kills"}, "rows_per_call": 2}
     said = both.answer(question)
     assert said["finished"]["refused"] == 1
     assert "it kills" in (both.there / "000000.refused.jsonl").read_text()

@@ -10,26 +10,26 @@ from cloche.serving.web.asgi import Message, Scope, Send
 from cloche.serving.workers.fleet import Fleet
 
 
-def asking(peer: Peer) -> Page:
-    """A page that the parent answers."""
+def relayed_page(peer: Peer) -> Page:
+    """Return a page that the parent answers."""
 
     async def page(scope: Scope, send: Send) -> None:
         accept: bytes = dict(scope["headers"]).get(b"accept", b"")
-        told = await peer.call(
+        reply = await peer.call(
             "page", path=scope["path"], query=scope["query_string"].decode("latin-1"),
             accept=accept.decode("latin-1"),
         )  # fmt: skip
-        headers = [(name.encode(), value.encode()) for name, value in told["headers"]]
-        await send({"type": "http.response.start", "status": told["status"], "headers": headers})
-        await send({"type": "http.response.body", "body": told["body"].encode()})
+        headers = [(name.encode(), value.encode()) for name, value in reply["headers"]]
+        await send({"type": "http.response.start", "status": reply["status"], "headers": headers})
+        await send({"type": "http.response.body", "body": reply["body"].encode()})
 
     return page
 
 
-def answering(
+def page_handler(
     fleet: Fleet, catalog: Catalog, pages: StatePages
 ) -> Callable[..., Awaitable[dict[str, Any]]]:
-    """The parent's handler for these pages."""
+    """Return the handler in the parent for the pages that its workers relay."""
 
     async def answer(path: str, query: str, accept: str) -> dict[str, Any]:
         await fleet.collect()
