@@ -60,8 +60,8 @@ def test_a_twin_is_proven_in_the_environment_that_is_advised(
         made.append(manager)
         return "" if manager == "local" else "a python"
 
-    monkeypatch.setattr("cloche.training.accelerate.interpreter", interpreter)
-    monkeypatch.setattr("cloche.training.accelerate.mismatches", lambda _: ["numpy==0.1"])
+    monkeypatch.setattr("cloche.training.accelerate_version.interpreter", interpreter)
+    monkeypatch.setattr("cloche.training.accelerate_version.mismatches", lambda _: ["numpy==0.1"])
     accelerated(client, say=said.append)
     (told,) = (one for one in said if "is not the one that it was logged with" in one)
     option, manager = words_of(r"(--env-manager \w+) proves the twin in that one$", told)

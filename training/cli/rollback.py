@@ -44,5 +44,5 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
     click.echo(f"{done.model} version {done.version} is in production again.")
     if done.replaced:
         click.echo(f"Version {done.replaced}, which served until now, is `previous`.")
-    if done.stage_problem is not None:
-        click.echo(f"Note: {done.stage_problem}.", err=True)
+    if done.stages is not None:
+        click.echo(f"Note: {done.stages}.", err=True)

@@ -30,13 +30,13 @@ class Rollback:
     Attributes:
         version: Number of the version that serves again.
         replaced: Number of the version that served until now; None if none did.
-        stage_problem: Why the stage could not be set; None if it was.
+        stages: Why the stage could not be set; None if it was. The JSON of the command has it, too.
     """
 
     model: str
     version: str
     replaced: str | None
-    stage_problem: str | None
+    stages: str | None
 
 
 def roll_back(
