@@ -80,8 +80,10 @@ def read(folder: Path) -> Results:
     found = json.loads(path.read_text())
     if (found["machine"] | {"date": ""}, found["versions"]) != (here | {"date": ""}, versions):
         return fresh
-    runs = [BatchRun(**one) for one in found["runs"]]
-    return Results(here, versions, runs, [Unmeasured(**one) for one in found["missing"]])
+    earlier = {"model": "twelve"}  # the only model before the results named it
+    runs = [BatchRun(**earlier | one) for one in found["runs"]]
+    missing = [Unmeasured(**earlier | one) for one in found["missing"]]
+    return Results(here, versions, runs, missing)
 
 
 def write(folder: Path, results: Results) -> None:
