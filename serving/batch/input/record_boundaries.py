@@ -48,8 +48,9 @@ def _boundaries(block: bytes, form: Dialect) -> "np.ndarray[tuple[int], np.dtype
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == quote)
     opening = quotes[::2]
     before = np.frombuffer(block, np.uint8)[opening - 1]  # at offset 0 any byte; allowed below
-    allowed = np.frombuffer(f"{form.delimiter}\r\n{form.quote}".encode(), np.uint8)
-    if np.all(np.isin(before, allowed) | (opening == 0)):
+    allowed = np.zeros(256, bool)
+    allowed[list(f"{form.delimiter}\r\n{form.quote}".encode())] = True
+    if np.all(allowed[before] | (opening == 0)):
         return quotes
     return np.array(_walk(block, form), np.int64)
 

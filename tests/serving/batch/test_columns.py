@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.types import DataType
 
+from cloche.serving.batch.input.readers import csv_columns
 from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
@@ -122,13 +123,15 @@ texts = st.one_of(
         st.tuples(cells | cells.map('"{}"'.format), st.integers(-9, 99).map(str) | cells, texts),
         min_size=1,
         max_size=9,
-    )
+    ),
+    st.sampled_from([1 << 20, 64, 24]),
 )
-def test_arrow_reads_csv_as_pandas_does_or_leaves_it(rows: list[Row]) -> None:
+def test_arrow_reads_csv_as_pandas_does_or_leaves_it(rows: list[Row], block: int) -> None:
     types = {"dose": DataType.double, "age": DataType.long, "word": DataType.string}
     reader = CsvReader(list(types), ["id"], types, verbatim=True)
     lines = "".join(f"{at},{','.join(row)}\n" for at, row in enumerate(rows)).encode()
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_columns, "_BLOCK_BYTES", block)
         path, header = Path(place, "rows.csv"), b"id,dose,age,word\n"
         path.write_bytes(header + lines)
         part = Part(0, str(path), "csv", len(header), len(header + lines), header=len(header))

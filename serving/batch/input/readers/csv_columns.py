@@ -21,6 +21,8 @@ from cloche.serving.batch.input.readers.casting import INTEGERS, Types
 _NEAREST_FLOATS = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _WORDS = pa.dictionary(pa.int32(), pa.string())
 _LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
+# What a processor's cache holds. Arrow fails if such a block ends within quotes; pandas reads then.
+_BLOCK_BYTES = 1 << 20
 
 
 class CsvColumns:
@@ -77,8 +79,6 @@ class CsvColumns:
             return None
         try:
             table = self._table(body, names, kept, form)
-            if table.num_rows != body.count(b"\n") + (not body.endswith(b"\n")):
-                return None  # a record of several lines, or a line without one
             columns = {name: self._number(table.column(name), name) for name in self._floats}
             columns |= {name: self._whole(table.column(name), name) for name in self._integers}
         except (pa.ArrowInvalid, ValueError):
@@ -97,7 +97,7 @@ class CsvColumns:
         return arrow_csv.read_csv(
             pa.BufferReader(body),
             arrow_csv.ReadOptions(
-                use_threads=False, block_size=len(body) + 1, column_names=list(names)
+                use_threads=False, block_size=_BLOCK_BYTES, column_names=list(names)
             ),
             arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=form.quote),
             arrow_csv.ConvertOptions(
@@ -126,12 +126,17 @@ class CsvColumns:
             raise ValueError("not only digits")
         return cells.cast(pa.int64()).cast(pa.from_numpy_dtype(self._integers[name]))
 
-    def _without_gaps(self, column: pa.ChunkedArray) -> pa.Array:
+    def _without_gaps(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return a column of texts in which the words for missing values are null."""
-        cells = column.combine_chunks()
+        return pa.chunked_array([self._with_null_words(one) for one in column.chunks], _WORDS)
+
+    def _with_null_words(self, cells: pa.DictionaryArray) -> pa.DictionaryArray:
         missing = pc.is_in(cells.dictionary, pa.array(self._missing, pa.string()))
-        known = pc.if_else(missing, None, cells.dictionary)
-        return pa.DictionaryArray.from_arrays(cells.indices, known)
+        if not pc.any(missing).as_py():
+            return cells
+        # not in the dictionary: Arrow cannot join dictionaries with nulls
+        places = pc.if_else(missing.take(cells.indices), None, cells.indices)
+        return pa.DictionaryArray.from_arrays(places, cells.dictionary)
 
 
 def _plain(body: bytes, form: Dialect) -> bool:
