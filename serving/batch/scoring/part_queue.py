@@ -20,13 +20,17 @@ def lane(part: Part) -> Lane:
 
 
 class PartQueue:
-    """The parts that no worker has yet; only the next few lanes are read from the input."""
+    """The parts that no worker has yet; only the next few lanes are read from the input.
+
+    To read them takes time. So `take` reads none while there are parts, and `fill` does it once all
+    workers have one.
+    """
 
     def __init__(self, parts: Iterator[Part], lanes: int) -> None:
         self._more = parts
         self._wanted = lanes
         self._lanes: dict[Lane, deque[Part]] = {}
-        self._fill()
+        self.fill()
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -52,10 +56,12 @@ class PartQueue:
             part = self._lanes[own].pop()
         if not self._lanes[own]:
             del self._lanes[own]
-        self._fill()
+        if not self._lanes:
+            self.fill()
         return part
 
-    def _fill(self) -> None:
+    def fill(self) -> None:
+        """Read the next lanes."""
         while len(self._lanes) < self._wanted:
             part = next(self._more, None)
             if part is None:
