@@ -289,8 +289,10 @@ def test_messages_that_do_not_arrive_are_given_up(limits: dict[str, Any]) -> Non
     ):
         begun = islice(floods.many_streams(""), 4)
         client.sendall(floods.GREETING + floods.frame(floods.SETTINGS) + b"".join(begun))
-        ended = {1, 3, 5, 7} if "client_timeout" in limits else {5, 7}
-        assert {*_received(client, floods.RST_STREAM, len(ended))} == ended
+        ended = 4 if "client_timeout" in limits else 2  # which two of them, the threads decide
+        found = {*_received(client, floods.RST_STREAM, ended)}
+        assert len(found) == ended
+        assert found <= {1, 3, 5, 7}
 
 
 def _received(client: socket.socket, kind: int, count: int) -> list[int]:
