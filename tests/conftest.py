@@ -43,9 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
         warm.share_programs()
     else:  # this process runs tests
         with without_array_libraries():  # as commands do
-            importlib.import_module(
-                "skops.io"
-            )  # first: it looks through all that was imported before
+            # first: it looks through all that was imported before
+            importlib.import_module("skops.io")
 
 
 def _make_temporary_folder(config: pytest.Config) -> None:

@@ -56,9 +56,7 @@ class Connection(HttpToolsProtocol):
         self._clock = PhaseClock()
         self._meter = MessageMeter()
         self.url, self.headers = b"", []
-        self._refused_status = (
-            0  # status that ends the connection, once earlier requests are answered
-        )
+        self._refused_status = 0  # ends the connection, once earlier requests are answered
         self._target: RouteTarget | None = None  # of a request that may take the fast path
         self._request_headers: HeaderList = []
         self._body = b""
@@ -170,9 +168,8 @@ class Connection(HttpToolsProtocol):
         except Exception:
             _logger.exception("A request failed in the front.")
             body = error_body("INTERNAL_ERROR", "The server failed on this request.")
-            self._closes_after_answer = (
-                True  # a request that was queued must not answer a second time
-            )
+            # a request that was queued must not answer a second time
+            self._closes_after_answer = True
             self.answer(500, body, JSON, [])
             return
         self._in_fast_path = False

@@ -124,7 +124,7 @@ class Peer:
         except ServingError as error:
             self._send(id=id, failed=str(error), kind=type(error).__name__)
         except Exception as error:
-            _logger.exception("A call between the workers failed: %s.", call)
+            _logger.exception("A call of another process failed: %s.", call)
             self._send(id=id, failed=f"{type(error).__name__}: {error}", kind="")
 
 

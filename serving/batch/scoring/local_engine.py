@@ -111,9 +111,9 @@ class LocalEngine:
                 while len(pool.workers) < self._workers and len(waiting) > len(pool.free):
                     pool.start_worker()
                 self._assign(pool, waiting, unfinished)
-                waiting.fill()
                 yield from news  # the caller writes the journal while workers score their next part
                 news = []
+                waiting.fill()
                 if not unfinished and not waiting:
                     return
                 try:

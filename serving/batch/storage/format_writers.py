@@ -112,14 +112,14 @@ def _join_cells(
     )
     whole = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     if isinstance(whole, pa.ChunkedArray):
-        return b"".join(_content(chunk) for chunk in whole.chunks)
-    return _content(whole)
+        return b"".join(map(joined, whole.chunks))
+    return joined(whole)
 
 
-def _content(strings: pa.LargeStringArray) -> bytes:
+def joined(strings: pa.StringArray | pa.LargeStringArray) -> bytes:
     """Return all strings of an array joined, as they are stored in its buffer."""
     _, offsets, values = strings.buffers()
-    ends = memoryview(offsets).cast("q")
+    ends = memoryview(offsets).cast("q" if pa.types.is_large_string(strings.type) else "i")
     first, last = ends[strings.offset], ends[strings.offset + len(strings)]
     return bytes(memoryview(values)[first:last]) if values else b""
 
@@ -168,7 +168,7 @@ def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Put quotes around cells with commas, quotes or line ends; `kind` is the column's type."""
     if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
         return cells  # numbers and booleans
-    text = b"".join(_content(chunk.cast(pa.large_string())) for chunk in cells.chunks)
+    text = b"".join(map(joined, cells.chunks))
     if not any(character in text for character in b',"\r\n'):
         return cells
     needed = pc.match_substring_regex(cells, '[",\r\n]')

@@ -17,6 +17,7 @@ from mlflow.types import DataType
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.casting import INTEGERS, Types
+from cloche.serving.batch.storage.format_writers import joined
 
 _NEAREST_FLOATS = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -122,7 +123,7 @@ class CsvColumns:
             ValueError: pandas must read them: Arrow knows other notations, and pandas no gaps.
         """
         cells = column.combine_chunks()
-        if _content(cells).translate(None, b"0123456789-"):
+        if joined(cells).translate(None, b"0123456789-"):
             raise ValueError("not only digits")
         return cells.cast(pa.int64()).cast(pa.from_numpy_dtype(self._integers[name]))
 
@@ -151,16 +152,10 @@ def _plain(body: bytes, form: Dialect) -> bool:
         return True
     if len(quotes) % 2 or body.endswith(form.quote.encode()):
         return False
+    # Outside of quotes, a delimiter or line feed ends a field. If each field that begins by a quote
+    # ends at the next one, no quote is left that the readers could take for something else.
     before, after = text[quotes[::2] - 1], text[quotes[1::2] + 1]
     limits = (ord(form.delimiter), _LINE_FEED)
     opened = (before == limits[0]) | (before == limits[1])
     closed = (after == limits[0]) | (after == limits[1]) | (after == _CARRIAGE_RETURN)
     return bool(opened[1:].all() and (opened[0] or quotes[0] == 0) and closed.all())
-
-
-def _content(cells: Any) -> bytes:
-    """Return all texts joined, as they are stored in the buffer."""
-    _, offsets, values = cells.buffers()
-    ends = memoryview(offsets).cast("q" if pa.types.is_large_string(cells.type) else "i")
-    first, last = ends[cells.offset], ends[cells.offset + len(cells)]
-    return bytes(memoryview(values)[first:last]) if values else b""
