@@ -84,6 +84,7 @@ check: install  ## format, lint, types, architecture: what CI checks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet --numprocesses 0 tests/contracts/test_rooms.py tests/contracts/test_private_names.py
 
 format: install  ## let ruff format and mend what it can
 	$(BIN)/ruff format .

@@ -112,12 +112,12 @@ def _join_cells(
     )
     whole = lines.combine_chunks() if isinstance(lines, pa.ChunkedArray) else lines
     if isinstance(whole, pa.ChunkedArray):
-        return b"".join(map(joined, whole.chunks))
-    return joined(whole)
+        return b"".join(map(string_bytes, whole.chunks))
+    return string_bytes(whole)
 
 
-def joined(strings: pa.StringArray | pa.LargeStringArray) -> bytes:
-    """Return all strings of an array joined, as they are stored in its buffer."""
+def string_bytes(strings: pa.StringArray | pa.LargeStringArray) -> bytes:
+    """Return all strings of an array one after the other, as its buffer holds them."""
     _, offsets, values = strings.buffers()
     ends = memoryview(offsets).cast("q" if pa.types.is_large_string(strings.type) else "i")
     first, last = ends[strings.offset], ends[strings.offset + len(strings)]
@@ -168,7 +168,7 @@ def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Put quotes around cells with commas, quotes or line ends; `kind` is the column's type."""
     if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
         return cells  # numbers and booleans
-    text = b"".join(map(joined, cells.chunks))
+    text = b"".join(map(string_bytes, cells.chunks))
     if not any(character in text for character in b',"\r\n'):
         return cells
     needed = pc.match_substring_regex(cells, '[",\r\n]')

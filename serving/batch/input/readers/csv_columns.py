@@ -17,7 +17,7 @@ from mlflow.types import DataType
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.casting import INTEGERS, Types
-from cloche.serving.batch.storage.format_writers import joined
+from cloche.serving.batch.storage.format_writers import string_bytes
 
 _NEAREST_FLOATS = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -123,7 +123,7 @@ class CsvColumns:
             ValueError: pandas must read them: Arrow knows other notations, and pandas no gaps.
         """
         cells = column.combine_chunks()
-        if joined(cells).translate(None, b"0123456789-"):
+        if string_bytes(cells).translate(None, b"0123456789-"):
             raise ValueError("not only digits")
         return cells.cast(pa.int64()).cast(pa.from_numpy_dtype(self._integers[name]))
 
