@@ -2,22 +2,26 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
 from cloche.processes import supervisor
-from cloche.serving.batch.input.readers.casting import cast, scalar_types
+from cloche.serving.batch.input.readers import casting
 from cloche.serving.batch.input.readers.rows import Columns
 from cloche.serving.batch.output import answer_encoding
 from cloche.serving.batch.scoring.twin import BatchTwin
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
+from cloche.serving.host.loading_model import LoadingModel
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.twin import Prediction, TwinRefused
@@ -36,6 +40,7 @@ class PartScorer:
 
     Attributes:
         by_twin: The number of rows that the twin scored in the last call of `predict`.
+        proven: Whether this process has compared the twin with the model.
     """
 
     def __init__(self, model: PyFuncModel, twin: BatchTwin | None = None) -> None:
@@ -47,6 +52,7 @@ class PartScorer:
             self._names = [str(name) for name in outputs.input_names()]
         self._lossy = lossy_arrays(model.metadata.get_input_schema())
         self.by_twin = 0
+        self.proven = False
 
     @classmethod
     def load(cls, path: Path, twin: str = "") -> "PartScorer":
@@ -56,19 +62,36 @@ class PartScorer:
             JobFailed: The twin cannot be used here.
             Exception: Whatever MLflow or the model's code raises while loading.
         """
-        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # extra columns are fine
-        model = frameworks.load(path)
+        model = _load(path)
         if not twin:
             return cls(model)
-        try:
-            batch_twin = BatchTwin.load(path, twin)
-        except TwinRefused as refusal:
-            raise _without_twin(str(refusal)) from refusal
-        if batch_twin is None:
-            raise _without_twin("It is gone.")
-        scorer = cls(model, batch_twin)
+        scorer = cls(model, _twin(path, twin))
         scorer.prove(model.metadata.load_input_example(str(path)))
         return scorer
+
+    @classmethod
+    def twin_first(
+        cls, path: Path, twin: str, loading: Callable[[], AbstractContextManager[None]]
+    ) -> "PartScorer":
+        """Load the twin of a version alone, which was proven equal to its model on this machine.
+
+        The model is loaded for the first row that the twin leaves to it, inside a context of
+        `loading`. If that fails, the call of `predict` raises `JobFailed`: no row is to blame.
+
+        Raises:
+            JobFailed: The twin cannot be used here.
+        """
+
+        @cache
+        def model() -> PyFuncModel:
+            with loading():
+                try:
+                    return _load(path)
+                except Exception as error:
+                    raise JobFailed(cannot_load(error)) from error
+
+        metadata = Model.load(str(path))
+        return cls(cast("PyFuncModel", LoadingModel(metadata, model)), _twin(path, twin))
 
     @property
     def takes_columns(self) -> bool:
@@ -148,7 +171,8 @@ class PartScorer:
         """
         if self._twin is None or not isinstance(example, pd.DataFrame):
             return
-        frame, _ = cast(example.reset_index(drop=True), scalar_types(self.schema))
+        types = casting.scalar_types(self.schema)
+        frame, _ = casting.cast(example.reset_index(drop=True), types)
         found = self._by_twin(frame)
         if found is None:
             return
@@ -156,6 +180,7 @@ class PartScorer:
         kept = pa.array(sure)
         if differing_columns(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
             raise _without_twin("It and the model differ on the input example.")
+        self.proven = bool(sure.any())
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
         refuse_gaps(frame, self._lossy)
@@ -178,6 +203,31 @@ class PartScorer:
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
         return None if pred is None else (self._named(pred, len(frame)), pred.sure)
+
+
+def cannot_load(error: Exception) -> str:
+    """Return the message that a version cannot be loaded."""
+    return f"The version cannot be loaded: {type(error).__name__}: {error}"
+
+
+def _load(path: Path) -> PyFuncModel:
+    logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # extra columns are fine
+    return frameworks.load(path)
+
+
+def _twin(path: Path, digest: str) -> BatchTwin:
+    """Load the twin that the job began with.
+
+    Raises:
+        JobFailed: The twin cannot be used here.
+    """
+    try:
+        twin = BatchTwin.load(path, digest)
+    except TwinRefused as refusal:
+        raise _without_twin(str(refusal)) from refusal
+    if twin is None:
+        raise _without_twin("It is gone.")
+    return twin
 
 
 def _without_twin(reason: str) -> JobFailed:

@@ -3,7 +3,7 @@
 import json
 import selectors
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,6 +13,7 @@ from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.silence_notice import Silence, SilenceClock
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
+from cloche.serving.batch.scoring.worker_process import LOADING
 from cloche.serving.batch.scoring.worker_start import Process, Starter
 from cloche.serving.errors import RESUME, JobFailed
 
@@ -30,15 +31,32 @@ class WorkerPool:
 
     def __init__(
         self, job: Job, directory: Path, starter: Starter, *, time_limit: float,
-        say: Callable[[str], None],
+        say: Callable[[str], None], twin_first: bool = False, imports: Sequence[str] = (),
+        on_proven: Callable[[], object] = lambda: None,
     ) -> None:  # fmt: skip
-        self._load_message = {"job": job.to_json(), "directory": str(directory)}
+        """Store the settings; no worker is started yet.
+
+        Args:
+            job: The job.
+            directory: The directory for the files of parts.
+            starter: Starts worker processes.
+            time_limit: The timeout of one call of the model, in seconds.
+            say: Receives messages about silent workers.
+            twin_first: Whether workers begin with the twin, and load the model for the first row
+                that needs it.
+            imports: Modules that all workers need.
+            on_proven: Called when a worker has compared the twin with the model.
+        """
+        self._load_message = {
+            "job": job.to_json(), "directory": str(directory), "twin_first": twin_first
+        }  # fmt: skip
         self._starter = starter
         self._time_limit = time_limit
         self._say = say
         self._selector = selectors.DefaultSelector()
         self._clock = SilenceClock(2 * _POLL_SECONDS)
-        self._imports: list[str] = []
+        self._imports = imports
+        self._on_proven = on_proven
         self._replaced = 0
         self._rows_per_call: int | None = None
         self.workers: list[WorkerProcess] = []
@@ -97,8 +115,10 @@ class WorkerPool:
     ) -> Iterator[FinishedPart]:
         if "failed" in message:
             raise JobFailed(message["failed"])
-        if "ready" in message:
+        if "imports" in message:
             self._imports = message["imports"]
+        if message.get("proven"):
+            self._on_proven()
         attempt = worker.attempt
         finished = worker.handle(message)
         if finished is not None:
@@ -127,7 +147,8 @@ class WorkerPool:
         self._selector.unregister(worker.socket)
         self.workers.remove(worker)
         how = worker.end(0.0 if silent else _EXIT_SECONDS)
-        if not worker.ready and not any(other.ready for other in self.workers):  # it fails to load
+        others = (one.loaded if worker.ready else one.ready for one in self.workers)
+        if worker.doing == LOADING and not any(others):  # the version cannot be loaded here
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.attempt is None:
             return
@@ -150,7 +171,8 @@ class WorkerProcess:
 
     Attributes:
         socket: The engine's end of the socket to the process.
-        ready: Whether the process has loaded the version.
+        ready: Whether the process can score, by the twin or by the model.
+        loaded: Whether the process has loaded the model.
         disconnected: Whether the process has closed its end of the socket, or does not read it.
         attempt: The part that the worker is scoring; None if it has no part.
         lane: The lane of the worker's last part; None before its first part.
@@ -159,7 +181,7 @@ class WorkerProcess:
         silence: The time since the last message of the worker.
     """
 
-    def __init__(self, starter: Starter, imports: list[str], now: float) -> None:
+    def __init__(self, starter: Starter, imports: Sequence[str], now: float) -> None:
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(_SEND_SECONDS)
         with theirs:
@@ -170,10 +192,11 @@ class WorkerProcess:
                 raise
         self._pid = self._process.pid  # the supervisor's, until the worker reports its own
         self.ready = False
+        self.loaded = False
         self.disconnected = False
         self.lane: Lane | None = None
         self.attempt: PartRetry | None = None
-        self.doing = "loading the version"
+        self.doing = LOADING
         self.rows: tuple[int, int] | None = None
         self.silence = Silence(now)
         self._read = b""
@@ -184,7 +207,7 @@ class WorkerProcess:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the worker is loaded and has no part, so that no message is expected."""
+        """Whether the worker can score and has no part, so that no message is expected."""
         return self.ready and self.attempt is None
 
     @property
@@ -220,13 +243,14 @@ class WorkerProcess:
 
     def handle(self, message: dict[str, Any]) -> FinishedPart | None:
         """Process a message, send the next request if there is one, and return a finished part."""
+        self.loaded = message.get("loaded", self.loaded)
         if "doing" in message:
             self.doing = message["doing"]
             self.rows = tuple(message["rows"]) if message["rows"] else None
             return None
         self.rows = None
         if "ready" in message:
-            self.ready, self._pid = True, message["ready"]
+            self.ready, self._pid, self.doing = True, message["ready"], ""
         if "finished" in message:
             self.attempt = None
             return FinishedPart.from_json(message["finished"])

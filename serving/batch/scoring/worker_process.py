@@ -10,16 +10,20 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cloche.processes import supervisor
+from cloche.processes.quick_imports import without_collection
 
 # Modules that only some versions need; a replacement worker imports those of the lost worker.
 _SLOW_IMPORTS = (
     "onnxruntime", "onnx", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
     "lightgbm",
 )  # fmt: skip
+LOADING = "loading the version"
 
 
 def run(engine: socket.socket) -> None:
@@ -41,6 +45,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     # imported late, so that the environment sizes thread pools and failures can be reported
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
+    from cloche.serving.batch.scoring.predict import PartScorer, cannot_load  # noqa: PLC0415
     from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
     from cloche.serving.errors import ServingError  # noqa: PLC0415
     from cloche.values.redaction import describe_error  # noqa: PLC0415
@@ -49,20 +54,40 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
         lines.flush()
 
+    step: dict[str, Any] = {}
+
     def on_step(doing: str, rows: tuple[int, int] | None = None) -> None:
-        say({"doing": doing, "rows": rows})
+        step.update(doing=doing, rows=rows)
+        say(step)
+
+    @contextmanager
+    def loading() -> Iterator[None]:
+        before = dict(step)
+        on_step(LOADING)
+        with without_collection():
+            yield
+        say(before | {"imports": _imported(), "loaded": True})
 
     try:
-        worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), on_step=on_step)
+        job = Job.from_json(first["job"])
+        version = Path(job.model.path), job.model.twin
+        twin_first = first.get("twin_first", False)
+        scorer = (
+            PartScorer.twin_first(*version, loading) if twin_first else PartScorer.load(*version)
+        )
+        worker = Worker(job, Path(first["directory"]), scorer, on_step)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has disabled it
     except ServingError as error:
         say({"failed": str(error)})
         return
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
-        say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
+        say({"failed": cannot_load(error)})
         return
-    say({"ready": os.getpid(), "imports": [one for one in _SLOW_IMPORTS if one in sys.modules]})
+    say({
+        "ready": os.getpid(), "imports": _imported(), "loaded": not twin_first,
+        "proven": scorer.proven,
+    })  # fmt: skip
     for line in lines:
         request = json.loads(line)
         part = Part(**request["part"])
@@ -79,3 +104,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # any error must reach the engine
             say({"failed": f"Part {part.index}: {describe_error(error)}"})
+
+
+def _imported() -> list[str]:
+    return [one for one in _SLOW_IMPORTS if one in sys.modules]
