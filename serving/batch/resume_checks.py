@@ -72,7 +72,7 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
         )
     if request.acceleration:
         proven = request.env_manager == LOCAL and KeptProofs(request.cache).has(model)
-        twin = choose_twin(Path(model.path), model.twin, say, proven=proven)
+        twin = choose_twin(Path(model.path), model.twin, say, proven)
     else:
         twin = ""
     model = replace(model, twin=twin)

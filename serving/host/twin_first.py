@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.serving.host.loading_model import LoadingModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.scoring import HostScorer
@@ -69,3 +68,14 @@ class TwinFirstScorer:
             self._loaded.set_result(self._load())
         except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
             self._loaded.set_exception(error)
+
+
+class LoadingModel:
+    """A stand-in for a model that is being loaded: all attributes but its metadata wait for it."""
+
+    def __init__(self, metadata: Model, wait: Callable[[], PyFuncModel]) -> None:
+        self.metadata = metadata
+        self._wait = wait
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wait(), name)

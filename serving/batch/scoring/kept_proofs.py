@@ -44,26 +44,34 @@ class KeptProofs:
     def __init__(self, cache: Path) -> None:
         self._directory = cache / "proofs"
 
-    def expected_for(self, uri: str) -> bool:
-        """Whether a job with this model URI left a proof, so that its next one may find it."""
-        return any(proof.get("uri") == uri for proof in map(_read, self._files()))
+    def sufficed_for(self, uri: str) -> bool:
+        """Whether the twin alone scored the last job with this model URI: the next may be alike."""
+        last = next((one for one in map(_read, self._files()) if one.get("uri") == uri), {})
+        return last.get("sufficed") is True
 
     def has(self, model: PinnedVersion) -> bool:
         """Whether the twin of a version was compared with its model under the present facts."""
         facts = _facts(model)
         return facts is not None and _read(self._file(facts)).get("facts") == facts
 
-    def keep(self, model: PinnedVersion) -> None:
-        """Record that the twin of a version was compared with its model, and answered alike."""
+    def keep(self, model: PinnedVersion, *, sufficed: bool) -> None:
+        """Record that the twin of a version was compared with its model, and answered alike.
+
+        Args:
+            model: The version.
+            sufficed: Whether no row of the job needed the model, as far as is known.
+        """
         facts = _facts(model)
         if facts is None:
             return
-        file = self._file(facts)
+        file, proof = self._file(facts), {"uri": model.uri, "sufficed": sufficed, "facts": facts}
+        if _read(file) == proof:
+            return
         fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
         with suppress(OSError):  # the next job compares again
             make_private(self._directory)
             try:
-                fresh.write_text(json.dumps({"uri": model.uri, "facts": facts}))
+                fresh.write_text(json.dumps(proof))
                 fresh.replace(file)
             finally:
                 fresh.unlink(missing_ok=True)

@@ -15,7 +15,6 @@ from cloche.serving.batch.scoring.part_queue import PartQueue
 from cloche.serving.batch.scoring.worker_pool import WorkerPool
 from cloche.serving.batch.scoring.worker_start import Starter, starter
 from cloche.serving.errors import JobFailed
-from cloche.serving.forkserver.protocol import TRAINED_IMPORTS
 from cloche.serving.processes.thread_limits import thread_variables
 
 
@@ -98,11 +97,11 @@ class LocalEngine:
     def prepare(self, uri: str = "") -> None:
         """Start the imports of workers before the job is pinned: they take a second or two.
 
-        If an earlier job with the model URI `uri` has left a proof of its twin, the imports of the
-        model are left out.
+        If the twin alone scored the last job with the model URI `uri`, the imports of the model are
+        left out.
         """
-        expected = self._proofs is not None and self._proofs.expected_for(uri)
-        self._starter = starter(self._variables, twin_first=expected)
+        expected = self._proofs is not None and self._proofs.sufficed_for(uri)
+        self._starter = starter(self._variables, twin_alone=expected)
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
@@ -111,16 +110,14 @@ class LocalEngine:
         python = interpreter_of(job, self._interpreter)
         # a proof is one for the environment in which this command runs
         proofs = self._proofs if job.model.twin and not python else None
-        twin_first = proofs is not None and proofs.has(job.model)
-        self._starter = self._starter or starter(self._variables, python, twin_first=twin_first)
+        twin_alone = proofs is not None and proofs.has(job.model)
+        self._starter = self._starter or starter(self._variables, python, twin_alone=twin_alone)
         waiting = PartQueue(parts, self._workers)
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
         with WorkerPool(
             job, directory, self._starter, time_limit=self._time_limit, say=self._say,
-            twin_first=twin_first,
-            imports=TRAINED_IMPORTS if proofs and not twin_first else (),
-            on_proven=lambda: proofs.keep(job.model) if proofs else None,
+            twin_alone=twin_alone,
         ) as pool:  # fmt: skip
             while True:
                 while len(pool.workers) < self._workers and len(waiting) > len(pool.free):
@@ -130,6 +127,8 @@ class LocalEngine:
                 news = []
                 waiting.fill()
                 if not unfinished and not waiting:
+                    if proofs is not None and (twin_alone or pool.proven):
+                        proofs.keep(job.model, sufficed=pool.twin_alone or not twin_alone)
                     return
                 try:
                     for finished in pool.wait():

@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +19,6 @@ from cloche.serving.batch.output import answer_encoding
 from cloche.serving.batch.scoring.twin import BatchTwin
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
-from cloche.serving.host.loading_model import LoadingModel
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.twin import Prediction, TwinRefused
@@ -30,6 +27,10 @@ from cloche.values.redaction import describe_error, trace
 
 _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # words in onnxruntime's error messages
+
+
+class ModelNeeded(JobFailed):
+    """A row is the model's, and this process has the twin alone. No row is to blame."""
 
 
 class PartScorer:
@@ -62,7 +63,8 @@ class PartScorer:
             JobFailed: The twin cannot be used here.
             Exception: Whatever MLflow or the model's code raises while loading.
         """
-        model = _load(path)
+        logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # extra columns are fine
+        model = frameworks.load(path)
         if not twin:
             return cls(model)
         scorer = cls(model, _twin(path, twin))
@@ -70,28 +72,16 @@ class PartScorer:
         return scorer
 
     @classmethod
-    def twin_first(
-        cls, path: Path, twin: str, loading: Callable[[], AbstractContextManager[None]]
-    ) -> "PartScorer":
-        """Load the twin of a version alone, which was proven equal to its model on this machine.
+    def twin_alone(cls, path: Path, twin: str) -> "PartScorer":
+        """Load the twin of a version without its model, after an earlier job has proven it here.
 
-        The model is loaded for the first row that the twin leaves to it, inside a context of
-        `loading`. If that fails, the call of `predict` raises `JobFailed`: no row is to blame.
+        `predict` and `predict_columns` raise `ModelNeeded` if the twin leaves a row to the model.
 
         Raises:
             JobFailed: The twin cannot be used here.
         """
-
-        @cache
-        def model() -> PyFuncModel:
-            with loading():
-                try:
-                    return _load(path)
-                except Exception as error:
-                    raise JobFailed(cannot_load(error)) from error
-
-        metadata = Model.load(str(path))
-        return cls(cast("PyFuncModel", LoadingModel(metadata, model)), _twin(path, twin))
+        absent = _AbsentModel(Model.load(str(path)))
+        return cls(cast("PyFuncModel", absent), _twin(path, twin))
 
     @property
     def takes_columns(self) -> bool:
@@ -205,14 +195,13 @@ class PartScorer:
         return None if pred is None else (self._named(pred, len(frame)), pred.sure)
 
 
-def cannot_load(error: Exception) -> str:
-    """Return the message that a version cannot be loaded."""
-    return f"The version cannot be loaded: {type(error).__name__}: {error}"
+class _AbsentModel(NamedTuple):
+    """A model of which only the metadata is loaded."""
 
+    metadata: Model
 
-def _load(path: Path) -> PyFuncModel:
-    logging.getLogger("mlflow.models.utils").setLevel(logging.ERROR)  # extra columns are fine
-    return frameworks.load(path)
+    def predict(self, _: tensors.ModelInput) -> NoReturn:
+        raise ModelNeeded("The model is not loaded.")
 
 
 def _twin(path: Path, digest: str) -> BatchTwin:

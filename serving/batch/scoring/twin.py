@@ -24,7 +24,7 @@ from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 
 
-def choose_twin(path: Path, twin: str, say: Callable[[str], None], *, proven: bool = False) -> str:
+def choose_twin(path: Path, twin: str, say: Callable[[str], None], proven: bool = False) -> str:
     """Return the digest of the twin that a job uses; empty if the model scores alone.
 
     Args:

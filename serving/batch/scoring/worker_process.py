@@ -10,20 +10,16 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from cloche.processes import supervisor
-from cloche.processes.quick_imports import without_collection
 
 # Modules that only some versions need; a replacement worker imports those of the lost worker.
 _SLOW_IMPORTS = (
     "onnxruntime", "onnx", "sklearn", "mlflow.sklearn", "sklearn.ensemble", "skops.io", "xgboost",
     "lightgbm",
 )  # fmt: skip
-LOADING = "loading the version"
 
 
 def run(engine: socket.socket) -> None:
@@ -43,9 +39,11 @@ def main() -> None:
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
     # imported late, so that the environment sizes thread pools and failures can be reported
+    import pyarrow as pa  # noqa: PLC0415
+
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
-    from cloche.serving.batch.scoring.predict import PartScorer, cannot_load  # noqa: PLC0415
+    from cloche.serving.batch.scoring.predict import ModelNeeded, PartScorer  # noqa: PLC0415
     from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
     from cloche.serving.errors import ServingError  # noqa: PLC0415
     from cloche.values.redaction import describe_error  # noqa: PLC0415
@@ -54,27 +52,13 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
         lines.flush()
 
-    step: dict[str, Any] = {}
-
     def on_step(doing: str, rows: tuple[int, int] | None = None) -> None:
-        step.update(doing=doing, rows=rows)
-        say(step)
-
-    @contextmanager
-    def loading() -> Iterator[None]:
-        before = dict(step)
-        on_step(LOADING)
-        with without_collection():
-            yield
-        say(before | {"imports": _imported(), "loaded": True})
+        say({"doing": doing, "rows": rows})
 
     try:
         job = Job.from_json(first["job"])
-        version = Path(job.model.path), job.model.twin
-        twin_first = first.get("twin_first", False)
-        scorer = (
-            PartScorer.twin_first(*version, loading) if twin_first else PartScorer.load(*version)
-        )
+        load = PartScorer.twin_alone if first.get("twin_alone") else PartScorer.load
+        scorer = load(Path(job.model.path), job.model.twin)
         worker = Worker(job, Path(first["directory"]), scorer, on_step)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has disabled it
@@ -82,12 +66,10 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         say({"failed": str(error)})
         return
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
-        say({"failed": cannot_load(error)})
+        say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
         return
-    say({
-        "ready": os.getpid(), "imports": _imported(), "loaded": not twin_first,
-        "proven": scorer.proven,
-    })  # fmt: skip
+    imports = [one for one in _SLOW_IMPORTS if one in sys.modules]
+    say({"ready": os.getpid(), "imports": imports, "proven": scorer.proven})
     for line in lines:
         request = json.loads(line)
         part = Part(**request["part"])
@@ -100,11 +82,10 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
                 continue
             finished = worker.finish(part, without, request["rows_per_call"])
             say({"finished": finished.to_json()})
+            pa.default_memory_pool().release_unused()  # half of what a part took would be kept
+        except ModelNeeded:
+            say({"model_needed": True})
         except ServingError as error:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # any error must reach the engine
             say({"failed": f"Part {part.index}: {describe_error(error)}"})
-
-
-def _imported() -> list[str]:
-    return [one for one in _SLOW_IMPORTS if one in sys.modules]

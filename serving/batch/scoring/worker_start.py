@@ -20,7 +20,7 @@ _FORKING = sys.platform == "linux"
 
 
 def starter(
-    variables: Mapping[str, str], python: str = "", *, twin_first: bool = False,
+    variables: Mapping[str, str], python: str = "", *, twin_alone: bool = False,
     forking: bool = _FORKING,
 ) -> "ForkStarter | SpawnStarter":  # fmt: skip
     """Return the starter of workers for this system.
@@ -28,12 +28,12 @@ def starter(
     Args:
         variables: The environment variables of workers.
         python: The interpreter; empty for the current one.
-        twin_first: Whether workers are expected to begin with the twin alone.
+        twin_alone: Whether workers are expected to begin with the twin alone.
         forking: Whether workers are forks.
     """
     if not forking:
         return SpawnStarter(variables, python)
-    return ForkStarter(variables, python, Program.TWIN_WORKER if twin_first else Program.WORKER)
+    return ForkStarter(variables, python, Program.TWIN_WORKER if twin_alone else Program.WORKER)
 
 
 class ForkStarter:
