@@ -39,8 +39,6 @@ def main() -> None:
 
 def _serve(lines: Any, first: dict[str, Any]) -> None:
     # imported late, so that the environment sizes thread pools and failures can be reported
-    import pyarrow as pa  # noqa: PLC0415
-
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
     from cloche.serving.batch.scoring.predict import ModelNeeded, PartScorer  # noqa: PLC0415
@@ -82,7 +80,6 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
                 continue
             finished = worker.finish(part, without, request["rows_per_call"])
             say({"finished": finished.to_json()})
-            pa.default_memory_pool().release_unused()  # half of what a part took would be kept
         except ModelNeeded:
             say({"model_needed": True})
         except ServingError as error:
