@@ -10,13 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloche.serving.batch.input import record_boundaries
-from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, read_header, refuse_endless
+from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, refuse_endless
+from cloche.serving.batch.input.formats.catalog import input_format
+from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.job.pinned_job import COLUMNAR
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
 
@@ -62,9 +61,9 @@ class Partitioner:
                 yield replace(part, types=self._types.get(file.name, {}))
                 index = part.index + 1
 
-    def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
+    def stream(self, form: TextFormat, file: InputFile, stream: Any) -> Iterator[Part]:
         """Yield the parts of a text stream that can be read only once; `file` describes it."""
-        for part in self._copied(file, stream, 0, frozenset()):
+        for part in self._copied(_Cutter(form, file, self._bytes), stream, 0, frozenset()):
             yield replace(part, types=self._types.get(file.name, {}))
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
@@ -120,15 +119,19 @@ class Partitioner:
                 )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        if file.format in COLUMNAR:
-            return self._of_groups(file, index, done)
+        form = input_format(file.format)
+        if isinstance(form, ColumnarFormat):
+            return self._of_groups(form, file, index, done)
+        cutter = _Cutter(form, file, self._bytes)
         if file.local and not file.packed and not file.recoded:
-            return self._of_bytes(file, index)
-        return self._of_stream(file, index, done)
+            return self._of_bytes(cutter, index)
+        return self._of_stream(cutter, index, done)
 
-    def _of_groups(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+    def _of_groups(
+        self, form: ColumnarFormat, file: InputFile, index: int, done: frozenset[int]
+    ) -> Iterator[Part]:
         name = file.name
-        for group, rows, size in _groups(file):
+        for group, rows, size in _groups(form, file):
             wanted = self._rows * _ROW_BYTES * rows // max(size, 1)
             step = max(1, min(self._rows, wanted))
             for start in range(0, rows, step):
@@ -138,30 +141,31 @@ class Partitioner:
                 yield Part(index, name, file.format, start, stop, group, constants=file.constants)
                 index += 1
 
-    def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
-        cutter = _Cutter(file, self._bytes)
+    def _of_bytes(self, cutter: "_Cutter", index: int) -> Iterator[Part]:
+        file = cutter.file
         with streamed(file) as stream:
             for header, start, block in cutter.blocks(stream):
                 yield Part(
-                    index, file.name, file.format, start, start + len(block),
+                    index, file.name, file.format, start, start + len(block), index,
                     header=len(header), constants=file.constants,
                 )  # fmt: skip
                 index += 1
 
-    def _of_stream(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        with streamed(file) as stream:
-            yield from self._copied(file, stream, index, done)
+    def _of_stream(self, cutter: "_Cutter", index: int, done: frozenset[int]) -> Iterator[Part]:
+        with streamed(cutter.file) as stream:
+            yield from self._copied(cutter, stream, index, done)
 
     def _copied(
-        self, file: InputFile, stream: Any, index: int, done: frozenset[int]
+        self, cutter: "_Cutter", stream: Any, index: int, done: frozenset[int]
     ) -> Iterator[Part]:
+        file = cutter.file
         suffix = ".tsv" if file.form.delimiter == "\t" else ""
-        for header, _, block in _Cutter(file, self._bytes).blocks(stream):
+        for header, _, block in cutter.blocks(stream):
             place = self._spool / f"{index:06d}{suffix}"
             if index not in done:
                 place = self._keep(index, header + block, suffix)
             yield Part(
-                index, str(place), file.format, len(header), len(header) + len(block),
+                index, str(place), file.format, len(header), len(header) + len(block), index,
                 header=len(header), constants=file.constants, transient=True,
             )  # fmt: skip
             index += 1
@@ -185,11 +189,15 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 class _Cutter:
-    """Cuts a text stream into blocks of whole records."""
+    """Cuts a text stream into blocks of whole records.
 
-    def __init__(self, file: InputFile, size: int) -> None:
-        self._file = file
-        self._is_csv = file.format == "csv"
+    Attributes:
+        file: Describes the stream.
+    """
+
+    def __init__(self, form: TextFormat, file: InputFile, size: int) -> None:
+        self._form = form
+        self.file = file
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
@@ -197,14 +205,14 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is checked.
         """
-        header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
+        header, waiting = self._form.read_header(stream, self.file)
         start, size, first, ended = len(header), self._size, True, False
         while True:
             while len(waiting) < size and not ended:
                 more = stream.read(size - len(waiting))
                 waiting, ended = waiting + more, not more
             last = ended and len(waiting) <= size
-            end = len(waiting) if last else self._end(waiting[:size])
+            end = len(waiting) if last else self._form.last_end(waiting[:size], self.file)
             if end or (last and first):
                 yield header, start, waiting[:end]
                 first = False
@@ -213,26 +221,14 @@ class _Cutter:
             start, waiting = start + end, waiting[end:]
             # a record that is longer than a part needs a larger block
             size = self._size if end else 2 * size
-            refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
-
-    def _end(self, block: bytes) -> int:
-        if not self._is_csv:
-            return block.rfind(b"\n") + 1
-        return record_boundaries.last_end(block, self._file.form)
+            refuse_endless(self.file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
 
 
-def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
+def _groups(form: ColumnarFormat, file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as opened_file:
         try:
-            if file.format == "parquet":
-                metadata = pq.ParquetFile(opened_file).metadata
-                sizes = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-                found = [(i, one.num_rows, one.total_byte_size) for i, one in enumerate(sizes)]
-            else:
-                reader = pa.ipc.open_file(opened_file)
-                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                found = [(i, one.num_rows, one.nbytes) for i, one in enumerate(batches)]
+            found = form.groups(opened_file)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])
