@@ -260,7 +260,7 @@ class Stream(Inputs):
         """See `Inputs.parts`."""
         with self._kept:
             if isinstance(self._form, TextFormat):
-                yield from partitioner.stream(self._form, self._file, self._text(self._stream))
+                yield from partitioner.stream(self._file, self._text(self._stream))
             else:
                 batches = self._read_batches(self._stream)
                 yield from partitioner.batches(map(self._categories.complete, batches))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -61,9 +61,9 @@ class Partitioner:
                 yield replace(part, types=self._types.get(file.name, {}))
                 index = part.index + 1
 
-    def stream(self, form: TextFormat, file: InputFile, stream: Any) -> Iterator[Part]:
+    def stream(self, file: InputFile, stream: Any) -> Iterator[Part]:
         """Yield the parts of a text stream that can be read only once; `file` describes it."""
-        for part in self._copied(_Cutter(form, file, self._bytes), stream, 0, frozenset()):
+        for part in self._copied(file, stream, 0, frozenset()):
             yield replace(part, types=self._types.get(file.name, {}))
 
     def batches(self, batches: Iterator[pa.RecordBatch]) -> Iterator[Part]:
@@ -119,19 +119,15 @@ class Partitioner:
                 )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        form = input_format(file.format)
-        if isinstance(form, ColumnarFormat):
-            return self._of_groups(form, file, index, done)
-        cutter = _Cutter(form, file, self._bytes)
+        if isinstance(input_format(file.format), ColumnarFormat):
+            return self._of_groups(file, index, done)
         if file.local and not file.packed and not file.recoded:
-            return self._of_bytes(cutter, index)
-        return self._of_stream(cutter, index, done)
+            return self._of_bytes(file, index)
+        return self._of_stream(file, index, done)
 
-    def _of_groups(
-        self, form: ColumnarFormat, file: InputFile, index: int, done: frozenset[int]
-    ) -> Iterator[Part]:
+    def _of_groups(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
         name = file.name
-        for group, rows, size in _groups(form, file):
+        for group, rows, size in _groups(file):
             wanted = self._rows * _ROW_BYTES * rows // max(size, 1)
             step = max(1, min(self._rows, wanted))
             for start in range(0, rows, step):
@@ -141,8 +137,8 @@ class Partitioner:
                 yield Part(index, name, file.format, start, stop, group, constants=file.constants)
                 index += 1
 
-    def _of_bytes(self, cutter: "_Cutter", index: int) -> Iterator[Part]:
-        file = cutter.file
+    def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
+        cutter = _Cutter(file, self._bytes)
         with streamed(file) as stream:
             for header, start, block in cutter.blocks(stream):
                 yield Part(
@@ -151,16 +147,15 @@ class Partitioner:
                 )  # fmt: skip
                 index += 1
 
-    def _of_stream(self, cutter: "_Cutter", index: int, done: frozenset[int]) -> Iterator[Part]:
-        with streamed(cutter.file) as stream:
-            yield from self._copied(cutter, stream, index, done)
+    def _of_stream(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
+        with streamed(file) as stream:
+            yield from self._copied(file, stream, index, done)
 
     def _copied(
-        self, cutter: "_Cutter", stream: Any, index: int, done: frozenset[int]
+        self, file: InputFile, stream: Any, index: int, done: frozenset[int]
     ) -> Iterator[Part]:
-        file = cutter.file
         suffix = ".tsv" if file.form.delimiter == "\t" else ""
-        for header, _, block in cutter.blocks(stream):
+        for header, _, block in _Cutter(file, self._bytes).blocks(stream):
             place = self._spool / f"{index:06d}{suffix}"
             if index not in done:
                 place = self._keep(index, header + block, suffix)
@@ -189,15 +184,11 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 class _Cutter:
-    """Cuts a text stream into blocks of whole records.
+    """Cuts a text stream into blocks of whole records."""
 
-    Attributes:
-        file: Describes the stream.
-    """
-
-    def __init__(self, form: TextFormat, file: InputFile, size: int) -> None:
-        self._form = form
-        self.file = file
+    def __init__(self, file: InputFile, size: int) -> None:
+        self._file = file
+        self._form = cast("TextFormat", input_format(file.format))
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
@@ -205,14 +196,14 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is checked.
         """
-        header, waiting = self._form.read_header(stream, self.file)
+        header, waiting = self._form.read_header(stream, self._file)
         start, size, first, ended = len(header), self._size, True, False
         while True:
             while len(waiting) < size and not ended:
                 more = stream.read(size - len(waiting))
                 waiting, ended = waiting + more, not more
             last = ended and len(waiting) <= size
-            end = len(waiting) if last else self._form.last_end(waiting[:size], self.file)
+            end = len(waiting) if last else self._form.last_end(waiting[:size], self._file)
             if end or (last and first):
                 yield header, start, waiting[:end]
                 first = False
@@ -221,14 +212,14 @@ class _Cutter:
             start, waiting = start + end, waiting[end:]
             # a record that is longer than a part needs a larger block
             size = self._size if end else 2 * size
-            refuse_endless(self.file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
+            refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
 
 
-def _groups(form: ColumnarFormat, file: InputFile) -> Iterator[tuple[int, int, int]]:
+def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as opened_file:
         try:
-            found = form.groups(opened_file)
+            found = cast("ColumnarFormat", input_format(file.format)).groups(opened_file)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])
