@@ -78,27 +78,30 @@ class Worker:
         self._readers: dict[str, Reader] = {form.name: form.reader(settings) for form in _FORMATS}
 
     def finish(
-        self, part: Part, without: dict[int, str] | None = None, rows_per_call: int | None = None
+        self,
+        part: Part,
+        excluded_rows: dict[int, str] | None = None,
+        rows_per_call: int | None = None,
     ) -> FinishedPart:
         """Score a part and write its files.
 
         Args:
             part: The part.
-            without: Offset → reason of rows to refuse without scoring, because they kill workers.
+            excluded_rows: Offset → reason of rows that are refused unscored: they kill workers.
             rows_per_call: The maximum number of rows per call of the model; None for all.
 
         Raises:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
-        if not without and rows_per_call is None and (finished := self._finish_columns(part)):
+        if not excluded_rows and rows_per_call is None and (finished := self._finish_columns(part)):
             return finished
         started = perf_counter()
         self._on_step("reading")
         rows = self.read(part)
         read = perf_counter()
         refused = {at: RefusedRow(reason) for at, reason in rows.refused.items()}
-        refused |= {at: RefusedRow(reason) for at, reason in (without or {}).items()}
-        chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
+        refused |= {at: RefusedRow(reason) for at, reason in (excluded_rows or {}).items()}
+        chosen = np.flatnonzero(~np.isin(rows.offsets, list(excluded_rows or ())))
         scored, predictions, failed = self.row_scorer.score(
             _at(rows.inputs, chosen), rows_per_call, rows.offsets[chosen]
         )
@@ -171,12 +174,12 @@ class Worker:
         """
         return self._readers[part.format].read(part)
 
-    def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
+    def try_rows(self, part: Part, start: int, stop: int, excluded_rows: dict[int, str]) -> None:
         """Score a range of offsets and keep nothing, to see whether the worker survives."""
         self._on_step("reading")
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
-        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
+        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(excluded_rows)))
         inputs = _at(rows.inputs, chosen).reset_index(drop=True)
         self.row_scorer.try_rows(inputs, rows.offsets[chosen])
 

@@ -22,7 +22,7 @@ from mlflow.types import DataType
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
 from cloche.serving.batch.input import csv_types, record_boundaries
-from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input.bisection import bisect_failures
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
@@ -226,7 +226,7 @@ class CsvReader(Reader):
         def parse(start: int, stop: int) -> pd.DataFrame:
             return self._parsed(header, b"".join(good[start:stop]), form, found)
 
-        frames, failed = divide(parse, len(good), _reason)
+        frames, failed = bisect_failures(parse, len(good), _reason)
         refused |= {int(offsets[position]): reason for position, reason in failed.items()}
         kept = np.delete(offsets, list(failed))
         pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]

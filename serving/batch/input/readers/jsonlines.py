@@ -15,7 +15,7 @@ from mlflow.utils.proto_json_utils import (
     dataframe_from_parsed_json,
 )
 
-from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input.bisection import bisect_failures
 from cloche.serving.batch.input.readers.casting import cast
 from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import NOT_UTF8, UNFIT, Rows, attach
@@ -54,7 +54,7 @@ class JsonLinesReader(Reader):
             else:
                 refused[offset] = "the row is not a JSON object" if _is_utf8(line) else NOT_UTF8
         places = np.array(offsets, np.int64)
-        pieces, failed = divide(
+        pieces, failed = bisect_failures(
             lambda a, b: self._frame(objects[a:b], part.types), len(objects), _reason
         )
         refused |= {int(places[at]): reason for at, reason in failed.items()}
