@@ -81,7 +81,8 @@ def _lines_by_arrow(cells: list[pa.ChunkedArray]) -> bytes:
     sink = pa.BufferOutputStream()
     unquoted = arrow_csv.WriteOptions(include_header=False, quoting_style="none")
     arrow_csv.write_csv(pa.table(cells, list(map(str, range(len(cells))))), sink, unquoted)
-    return sink.getvalue().to_pybytes()
+    lines: bytes = sink.getvalue().to_pybytes()
+    return lines
 
 
 def csv_header(names: list[str]) -> bytes:
