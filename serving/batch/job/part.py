@@ -24,6 +24,7 @@ class Part:
         constants: Columns given by directory names like `date=2013-11-01`.
         types: Column → its type in the whole file, for a version without a signature.
         transient: Whether the file was made for this part only, and is deleted after it.
+        plain: Whether the part is plain CSV; see `cloche.serving.batch.input.record_boundaries`.
     """
 
     index: int
@@ -36,6 +37,7 @@ class Part:
     constants: dict[str, str] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)
     transient: bool = False
+    plain: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the part as data for `json.dumps`."""

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from cloche.serving.batch.input import csv_types, record_boundaries
+from cloche.serving.batch.input import csv_types
 from cloche.serving.batch.input.csv_header import read_header
 from cloche.serving.batch.input.formats.format import TextFormat
 from cloche.serving.batch.input.readers.csv import CsvReader, header_columns
 from cloche.serving.batch.input.readers.reader import ReaderSettings
+from cloche.serving.batch.input.record_boundaries import whole_records
 from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
 
@@ -31,5 +32,5 @@ FORMAT = TextFormat(
     reader=_reader,
     takes_options=True,
     read_header=read_header,
-    last_end=lambda block, file: record_boundaries.last_end(block, file.form),
+    whole_records=lambda block, file, last: whole_records(block, file.form, last=last),
 )

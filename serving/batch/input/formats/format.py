@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
+from cloche.serving.batch.input.record_boundaries import Records
 from cloche.serving.batch.input.sources import InputFile, opened, streamed
 
 
@@ -48,11 +49,12 @@ class TextFormat(Format):
 
     Attributes:
         read_header: Returns the bytes of a stream before the first row, and those read beyond.
-        last_end: Returns the offset after the last whole record of a block; 0 if none is complete.
+        whole_records: Returns the end of the whole records of a block, and whether they are plain
+            CSV; all records are whole in the last block.
     """
 
     read_header: Callable[[Any, InputFile], tuple[bytes, bytes]]
-    last_end: Callable[[bytes, InputFile], int]
+    whole_records: Callable[[bytes | bytearray, InputFile, bool], Records]
 
     def opened(self, file: InputFile) -> AbstractContextManager[Any]:
         """See `Format.opened`."""

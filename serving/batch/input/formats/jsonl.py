@@ -9,6 +9,7 @@ import pandas as pd
 
 from cloche.serving.batch.input.formats.format import TextFormat
 from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader, parsed
+from cloche.serving.batch.input.record_boundaries import Records
 from cloche.serving.batch.input.sources import InputFile
 
 _LINES = 1000
@@ -61,6 +62,10 @@ def _lines(stream: Any) -> Iterator[bytes]:
     yield waiting
 
 
+def _whole_records(block: bytes | bytearray, _: InputFile, last: bool) -> Records:
+    return Records(len(block) if last else block.rfind(b"\n") + 1, plain=False)
+
+
 FORMAT = TextFormat(
     name="jsonl",
     suffixes=(".jsonl", ".ndjson"),
@@ -70,5 +75,5 @@ FORMAT = TextFormat(
     reader=JsonLinesReader,
     uniform=False,
     read_header=lambda *_: (b"", b""),
-    last_end=lambda block, _: block.rfind(b"\n") + 1,
+    whole_records=_whole_records,
 )

@@ -6,12 +6,10 @@ Columns that the signature does not name are copied as the text of the file.
 
 import csv
 import io
-import os
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,12 +108,14 @@ class CsvReader(Reader):
         """See `Reader.columns`."""
         # as numbers, columns that are copied would be those of the frame
         copied = not self._verbatim and not set(self._carried).isdisjoint(self._inputs or ())
-        if part.constants or copied or self._inputs is None or not self._by_column.possible:
+        possible = part.plain and self._by_column.possible and self._inputs is not None
+        if part.constants or copied or not possible:
             return None
-        header, body = _bytes(part)
         form = self._reading.form(part.source)
-        names = header_columns(header, self._reading, form)
-        found = self._by_column.read(body, names, form)
+        with _opened(part) as file:
+            names = header_columns(file.read_at(part.header, 0), self._reading, form)
+            text = file.get_stream(part.start, part.stop - part.start)
+            found = self._by_column.read(text, names, form)
         if found is None:
             return None
 
@@ -329,16 +329,27 @@ def _arrow_texts(body: bytes, names: list[str], places: list[int], form: Dialect
     )
 
 
-def _bytes(part: Part) -> tuple[bytes, bytes]:
-    """Return the bytes of the file's header and of the part."""
+@contextmanager
+def _opened(part: Part) -> Iterator[pa.NativeFile]:
+    """Open the file of a part.
+
+    Raises:
+        JobFailed: The file cannot be read to the end of the part.
+    """
     try:
-        with Path(part.source).open("rb") as file:
-            header = os.pread(file.fileno(), part.header, 0)
-            body = os.pread(file.fileno(), part.stop - part.start, part.start)
+        with pa.OSFile(part.source) as file:
+            if file.size() < part.stop:
+                raise JobFailed(f"{part.source}: it is shorter than when the job began.")
+            yield file
     except OSError as error:
         raise JobFailed(f"{part.source}: cannot be read: {error}") from error
-    if len(header) + len(body) != part.header + part.stop - part.start:
-        raise JobFailed(f"{part.source}: it is shorter than when the job began.")
+
+
+def _bytes(part: Part) -> tuple[bytes, bytes]:
+    """Return the bytes of the file's header and of the part."""
+    with _opened(part) as file:
+        header = file.read_at(part.header, 0)
+        body = file.read_at(part.stop - part.start, part.start)
     return (header if header.endswith(b"\n") or not body else header + b"\n"), body
 
 
