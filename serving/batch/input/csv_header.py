@@ -24,7 +24,7 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
         return read, read
     while more := stream.read(_CHUNK):
         read += more
-        refuse_endless(file.name, read)
+        refuse_endless(file.name, len(read))
         while (feed := read.find(b"\n", end)) >= 0:
             end = feed + 1
             if skipped < lines:
@@ -39,7 +39,7 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
                     "never closed?"
                 )
             head = read[begin:end].removeprefix(codecs.BOM_UTF8)
-            if head.strip() and record_boundaries.last_end(head, file.form) == len(head):
+            if head.strip() and record_boundaries.whole_records(head, file.form).end == len(head):
                 return read[:end], read[end:]
     if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
         raise JobFailed(
@@ -49,14 +49,14 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
     return read, b""
 
 
-def refuse_endless(name: str, block: bytes, most: int = MOST_RECORD_BYTES) -> None:
+def refuse_endless(name: str, size: int, most: int = MOST_RECORD_BYTES) -> None:
     """Refuse an incomplete record that is larger than a record may be.
 
     Raises:
-        JobFailed: `block` has more than `most` bytes.
+        JobFailed: `size`, the bytes that were read of it, is more than `most`.
     """
-    if len(block) > most:
+    if size > most:
         raise JobFailed(
-            f"{name}: a record of more than {len(block) >> 20} MiB. Is a quote never "
+            f"{name}: a record of more than {size >> 20} MiB. Is a quote never "
             "closed, or is this no text file?"
         )

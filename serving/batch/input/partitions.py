@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloche.serving.batch.input import record_boundaries
-from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, read_header, refuse_endless
+from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, refuse_endless
+from cloche.serving.batch.input.formats.catalog import input_format
+from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.job.pinned_job import COLUMNAR
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
 
@@ -120,7 +119,7 @@ class Partitioner:
                 )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        if file.format in COLUMNAR:
+        if isinstance(input_format(file.format), ColumnarFormat):
             return self._of_groups(file, index, done)
         if file.local and not file.packed and not file.recoded:
             return self._of_bytes(file, index)
@@ -141,10 +140,10 @@ class Partitioner:
     def _of_bytes(self, file: InputFile, index: int) -> Iterator[Part]:
         cutter = _Cutter(file, self._bytes)
         with streamed(file) as stream:
-            for header, start, block in cutter.blocks(stream):
+            for header, start, block, plain in cutter.blocks(stream):
                 yield Part(
-                    index, file.name, file.format, start, start + len(block),
-                    header=len(header), constants=file.constants,
+                    index, file.name, file.format, start, start + len(block), index,
+                    header=len(header), constants=file.constants, plain=plain,
                 )  # fmt: skip
                 index += 1
 
@@ -156,13 +155,13 @@ class Partitioner:
         self, file: InputFile, stream: Any, index: int, done: frozenset[int]
     ) -> Iterator[Part]:
         suffix = ".tsv" if file.form.delimiter == "\t" else ""
-        for header, _, block in _Cutter(file, self._bytes).blocks(stream):
+        for header, _, block, plain in _Cutter(file, self._bytes).blocks(stream):
             place = self._spool / f"{index:06d}{suffix}"
             if index not in done:
                 place = self._keep(index, header + block, suffix)
             yield Part(
-                index, str(place), file.format, len(header), len(header) + len(block),
-                header=len(header), constants=file.constants, transient=True,
+                index, str(place), file.format, len(header), len(header) + len(block), index,
+                header=len(header), constants=file.constants, transient=True, plain=plain,
             )  # fmt: skip
             index += 1
 
@@ -189,50 +188,67 @@ class _Cutter:
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._file = file
-        self._is_csv = file.format == "csv"
+        self._form = cast("TextFormat", input_format(file.format))
         self._size = size
 
-    def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
-        """Yield the header, the offset of a block, and the block; no header for JSON lines.
+    def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, memoryview, bool]]:
+        """Yield the header, the offset of a block, the block, and whether it is plain CSV.
 
-        A file without rows has one empty block, so that its header is checked.
+        JSON lines have no header. A file without rows has one empty block, so that its header is
+        checked. A block may be overwritten when the next one is asked for.
         """
-        header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
-        start, size, first, ended = len(header), self._size, True, False
+        header, rest = self._form.read_header(stream, self._file)
+        window, start, size, first = _Window(stream, rest), len(header), self._size, True
         while True:
-            while len(waiting) < size and not ended:
-                more = stream.read(size - len(waiting))
-                waiting, ended = waiting + more, not more
-            last = ended and len(waiting) <= size
-            end = len(waiting) if last else self._end(waiting[:size])
+            block = window.fill(size)
+            last = len(block) < size
+            end, plain = self._form.whole_records(block, self._file, last)
             if end or (last and first):
-                yield header, start, waiting[:end]
+                yield header, start, memoryview(block)[:end], plain
                 first = False
             if last:
                 return
-            start, waiting = start + end, waiting[end:]
+            window.drop(end)
+            start += end
             # a record that is longer than a part needs a larger block
             size = self._size if end else 2 * size
-            refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
+            most = max(MOST_RECORD_BYTES, 4 * self._size)
+            refuse_endless(self._file.name, window.length, most)
 
-    def _end(self, block: bytes) -> int:
-        if not self._is_csv:
-            return block.rfind(b"\n") + 1
-        return record_boundaries.last_end(block, self._file.form)
+
+class _Window:
+    """The next bytes of a stream, in memory that is used again: new memory costs much to fill.
+
+    Attributes:
+        length: The number of bytes that were read and not dropped.
+    """
+
+    def __init__(self, stream: Any, read: bytes) -> None:
+        """Begin with bytes that were already read."""
+        self._stream, self._buffer, self.length = stream, bytearray(read), len(read)
+
+    def fill(self, size: int) -> bytes | bytearray:
+        """Return the next `size` bytes, or fewer at the end; a later call may overwrite them."""
+        if len(self._buffer) < size:
+            self._buffer = self._buffer.ljust(size, b"\0")
+        view = memoryview(self._buffer)
+        while self.length < size and (count := self._stream.readinto(view[self.length : size])):
+            self.length += count
+        whole = len(self._buffer) == size == self.length
+        return self._buffer if whole else bytes(view[: min(size, self.length)])
+
+    def drop(self, count: int) -> None:
+        """Drop the first bytes."""
+        rest = self._buffer[count : self.length]
+        self._buffer[: len(rest)] = rest
+        self.length = len(rest)
 
 
 def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as opened_file:
         try:
-            if file.format == "parquet":
-                metadata = pq.ParquetFile(opened_file).metadata
-                sizes = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-                found = [(i, one.num_rows, one.total_byte_size) for i, one in enumerate(sizes)]
-            else:
-                reader = pa.ipc.open_file(opened_file)
-                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                found = [(i, one.num_rows, one.nbytes) for i, one in enumerate(batches)]
+            found = cast("ColumnarFormat", input_format(file.format)).groups(opened_file)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])

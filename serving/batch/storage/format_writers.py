@@ -7,12 +7,14 @@ Numbers are written as the shortest text that reads back as the same number, whe
 import base64
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 from mlflow.utils.proto_json_utils import NumpyEncoder
 
@@ -65,10 +67,22 @@ def arrow(table: pa.Table) -> memoryview:
 
 def csv(table: pa.Table) -> bytes:
     """Serialize a table as lines of CSV without a header."""
-    cells = [_quoted(_text(column), column.type) for column in table.columns]
+    texts = [_text(column) for column in table.columns]
+    cells = [_quoted(*each) for each in zip(texts, table.schema.types, strict=True)]
+    if len(cells) > 1 and all(map(operator.is_, cells, texts)):
+        return _lines_by_arrow(cells)
     if len(cells) == 1:  # readers skip an empty line
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
     return _join_cells(cells, ",", "", "\n")
+
+
+def _lines_by_arrow(cells: list[pa.ChunkedArray]) -> bytes:
+    """Serialize cells without quotes by Arrow's writer, which cannot quote only where needed."""
+    sink = pa.BufferOutputStream()
+    unquoted = arrow_csv.WriteOptions(include_header=False, quoting_style="none")
+    arrow_csv.write_csv(pa.table(cells, list(map(str, range(len(cells))))), sink, unquoted)
+    lines: bytes = sink.getvalue().to_pybytes()
+    return lines
 
 
 def csv_header(names: list[str]) -> bytes:

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.types import DataType
 
+from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers import csv_columns
 from cloche.serving.batch.input.readers.csv import CsvReader
+from cloche.serving.batch.input.sources import find
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.output.merge_parts import EarlyMerge, assemble
@@ -117,31 +119,43 @@ texts = st.one_of(
 )  # fmt: skip
 
 
+marks = st.sampled_from(["", "1", "\ufeffa", '"\ufeffa"'])  # at the start of a file, no text
+notes = st.sampled_from([b"", b"n", b'"n"', b"\xc3\xa9", b"\xff"])
+
+
 @given(
     st.lists(
-        st.tuples(cells | cells.map('"{}"'.format), st.integers(-9, 99).map(str) | cells, texts),
+        st.tuples(
+            marks, cells | cells.map('"{}"'.format), st.integers(-9, 99).map(str) | cells, texts
+        ),
         min_size=1,
         max_size=9,
     ),
+    notes,
     st.sampled_from([1 << 20, 64, 24]),
 )
-def test_arrow_reads_csv_as_pandas_does_or_leaves_it(rows: list[Row], block: int) -> None:
+def test_arrow_reads_csv_as_pandas_does_or_leaves_it(
+    rows: list[Row], note: bytes, block: int
+) -> None:
     types = {"dose": DataType.double, "age": DataType.long, "word": DataType.string}
     reader = CsvReader(list(types), ["id"], types, verbatim=True)
-    lines = "".join(f"{at},{','.join(row)}\n" for at, row in enumerate(rows)).encode()
+    lines = b"".join(",".join(row).encode() + b",%b\n" % note for row in rows)
     with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_columns, "_BLOCK_BYTES", block)
-        path, header = Path(place, "rows.csv"), b"id,dose,age,word\n"
-        path.write_bytes(header + lines)
-        part = Part(0, str(path), "csv", len(header), len(header + lines), header=len(header))
-        columns, expected = reader.columns(part), reader.read(part)
-    if columns is None:
-        return
-    assert not expected.refused
-    frame = columns.frame(range(columns.inputs.num_rows))
-    assert frame is not None
-    assert frame.equals(expected.inputs)
-    assert columns.carried.equals(expected.carried)
+        for part in csv_parts(Path(place), b"id,dose,age,word,note\n" + lines):
+            columns, expected = reader.columns(part), reader.read(part)
+            if columns is None:
+                continue
+            assert not expected.refused
+            frame = columns.frame(range(columns.inputs.num_rows))
+            assert frame is not None
+            assert frame.equals(expected.inputs)
+            assert columns.carried.equals(expected.carried)
+
+
+def csv_parts(place: Path, text: bytes, rows: int = 1) -> list[Part]:
+    (place / "rows.csv").write_bytes(text)
+    return list(Partitioner(rows, place).parts(find(str(place / "rows.csv"), None)))
 
 
 @pytest.mark.skipif(
@@ -151,13 +165,11 @@ def test_csv_becomes_columns_without_a_frame(worker: Worker, tmp_path: Path) -> 
     csv = worker_of(
         worker._scorer, Path(worker.writer._job.model.path), tmp_path, "csv", ("id", "age")
     )
-    header, lines = (
-        b"id,dose,age,word\n",
-        b'a,0.1234567890123456789,3,"red"\r\n"NA",-2.5,4,NA\n"c,d",1e-05,5,""\nc,,5,blue\n',
+    (part,) = csv_parts(
+        tmp_path,
+        b'id,dose,age,word\na,0.1234567890123456789,3,"red"\r\n"NA",-2.5,4,NA\n"c,d",1e-05,5,""\n',
+        rows=9,
     )
-    (tmp_path / "rows.csv").write_bytes(header + lines[: lines.index(b"c,,5")])
-    stop = len(header) + lines.index(b"c,,5")
-    part = Part(0, str(tmp_path / "rows.csv"), "csv", len(header), stop, header=len(header))
     assert by_columns(csv, part) == by_frames(csv, part)
 
 

@@ -1,8 +1,8 @@
 """Reads parts of CSV files as columns, by Arrow where that provably gives what pandas reads.
 
-Since pandas 3.1, both take a number for the float that is nearest to it. They differ in the words
-for infinity, in quotes that are not the first and last character of a field, in NUL bytes, and in
-blanks and line ends within records: text with these is left to pandas.
+Since pandas 3.1, both take a number for the float that is nearest to it, but they differ in the
+words for infinity. Text that they might divide into other fields is not given to this module; see
+`cloche.serving.batch.input.record_boundaries`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,6 @@ from cloche.serving.batch.storage.format_writers import string_bytes
 
 _NEAREST_FLOATS = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _WORDS = pa.dictionary(pa.int32(), pa.string())
-_LINE_FEED, _CARRIAGE_RETURN = 0x0A, 0x0D
 # What a processor's cache holds. Arrow fails if such a block ends within quotes; pandas reads then.
 _BLOCK_BYTES = 1 << 20
 
@@ -62,12 +61,12 @@ class CsvColumns:
         self._floats = {name: dtypes[numbers[name]] for name in floats} if self.possible else {}
 
     def read(
-        self, body: bytes, names: Sequence[str], form: Dialect
+        self, text: pa.NativeFile, names: Sequence[str], form: Dialect
     ) -> tuple[pa.Table, pa.Table] | None:
         """Return the model's columns of some rows, and the carried columns as text.
 
         Args:
-            body: The text of the rows.
+            text: A stream of the rows, which are plain CSV.
             names: The names of the columns in their order.
             form: The characters that divide the text.
 
@@ -76,10 +75,10 @@ class CsvColumns:
         """
         unique = len(set(names)) == len(names) > 1  # pandas skips lines of blanks, if of one column
         kept = [name for name in self._carried if name in names]
-        if not unique or not set(self._inputs) <= set(names) or not _plain(body, form):
+        if not unique or not set(self._inputs) <= set(names):
             return None
         try:
-            table = self._table(body, names, kept, form)
+            table = self._table(text, names, kept, form)
             columns = {name: self._number(table.column(name), name) for name in self._floats}
             columns |= {name: self._whole(table.column(name), name) for name in self._integers}
         except (pa.ArrowInvalid, ValueError):
@@ -88,7 +87,7 @@ class CsvColumns:
         return pa.table({name: columns[name] for name in self._inputs}), table.select(kept)
 
     def _table(
-        self, body: bytes, names: Sequence[str], kept: Sequence[str], form: Dialect
+        self, text: pa.NativeFile, names: Sequence[str], kept: Sequence[str], form: Dialect
     ) -> pa.Table:
         kinds: dict[str, pa.DataType] = dict.fromkeys(self._floats, pa.float64())
         kinds |= dict.fromkeys(self._integers, pa.string())
@@ -96,7 +95,7 @@ class CsvColumns:
         kinds |= dict.fromkeys(kept, pa.large_string())  # the type of pandas' texts
         wanted = list(kinds) or [names[0]]  # Arrow counts the rows and their cells
         return arrow_csv.read_csv(
-            pa.BufferReader(body),
+            text,
             arrow_csv.ReadOptions(
                 use_threads=False, block_size=_BLOCK_BYTES, column_names=list(names)
             ),
@@ -138,24 +137,3 @@ class CsvColumns:
         # not in the dictionary: Arrow cannot join dictionaries with nulls
         places = pc.if_else(missing.take(cells.indices), None, cells.indices)
         return pa.DictionaryArray.from_arrays(places, cells.dictionary)
-
-
-def _plain(body: bytes, form: Dialect) -> bool:
-    """Whether Arrow and pandas divide a text into the same fields."""
-    if form.spaced or b"\0" in body:
-        return False
-    if (returns := body.count(b"\r")) and returns != body.count(b"\r\n"):
-        return False
-    text = np.frombuffer(body, np.uint8)
-    quotes = np.flatnonzero(text == ord(form.quote))
-    if len(quotes) == 0:
-        return True
-    if len(quotes) % 2 or body.endswith(form.quote.encode()):
-        return False
-    # Outside of quotes, a delimiter or line feed ends a field. If each field that begins by a quote
-    # ends at the next one, no quote is left that the readers could take for something else.
-    before, after = text[quotes[::2] - 1], text[quotes[1::2] + 1]
-    limits = (ord(form.delimiter), _LINE_FEED)
-    opened = (before == limits[0]) | (before == limits[1])
-    closed = (after == limits[0]) | (after == limits[1]) | (after == _CARRIAGE_RETURN)
-    return bool(opened[1:].all() and (opened[0] or quotes[0] == 0) and closed.all())
