@@ -8,6 +8,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -107,3 +108,17 @@ def packages(_: Settings) -> Iterator[CheckResult]:
         )
     else:
         yield ok("packages", f"cloche {version} has what it asks for")
+
+
+def unimportable(error: ImportError) -> CheckResult:
+    """Return the result for a package that cannot be imported, although it may be installed."""
+    cause: BaseException | None = error
+    while cause is not None and not getattr(cause, "name", None):
+        cause = cause.__cause__  # of an extension that cannot be loaded, as NumPy tells it
+    module = str(getattr(cause, "name", "")).partition(".")[0]
+    package = importlib.metadata.packages_distributions().get(module, [module])[0]
+    fix = f"pip install {package}"
+    with suppress(importlib.metadata.PackageNotFoundError, ValueError):  # ValueError: no name
+        found = importlib.metadata.version(package)
+        fix = f"pip install --force-reinstall --no-deps '{package}=={found}'"
+    return fail("imports", f"MLflow and what it needs cannot be imported: {error}", fix)
