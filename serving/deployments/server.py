@@ -119,7 +119,7 @@ def _error_of_response(answer: requests.Response) -> MlflowException:
     except (ValueError, TypeError, AttributeError):
         program = answer.headers.get("server", "another program")
         return MlflowException(
-            f"{answer.url} answered {answer.status_code}, and not as a server of Cloche does: it is "
-            f"{program}, perhaps a proxy whose server is away. Start that with `cloche serve --all`, "
-            "or name another as -t cloche:/http://HOST:PORT."
+            f"{answer.url} answered {answer.status_code}, and not as a server of Cloche does: it "
+            f"is {program}. Name one as -t cloche:/http://HOST:PORT, or start the server behind it "
+            "with `cloche serve --all`."
         )

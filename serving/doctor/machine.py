@@ -8,7 +8,6 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -116,9 +115,9 @@ def unimportable(error: ImportError) -> CheckResult:
     while cause is not None and not getattr(cause, "name", None):
         cause = cause.__cause__  # of an extension that cannot be loaded, as NumPy tells it
     module = str(getattr(cause, "name", "")).partition(".")[0]
-    package = importlib.metadata.packages_distributions().get(module, [module])[0]
-    fix = f"pip install {package}"
-    with suppress(importlib.metadata.PackageNotFoundError, ValueError):  # ValueError: no name
-        found = importlib.metadata.version(package)
-        fix = f"pip install --force-reinstall --no-deps '{package}=={found}'"
-    return fail("imports", f"MLflow and what it needs cannot be imported: {error}", fix)
+    found = importlib.metadata.packages_distributions().get(module, ())
+    named = " ".join(f"'{one}=={importlib.metadata.version(one)}'" for one in dict.fromkeys(found))
+    fix = f"--force-reinstall --no-deps {named}" if named else module
+    return fail(
+        "imports", f"MLflow and what it needs cannot be imported: {error}", f"pip install {fix}"
+    )

@@ -5,10 +5,10 @@ import re
 import subprocess
 import sys
 import sysconfig
-import time
 import zipfile
 from collections.abc import Callable
-from email.utils import formatdate
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ def test_clocks_that_differ_are_set_by_the_command_that_is_told(tmp_path):
 
     def answer(handler: Any, _: bytes) -> None:
         behind = float(late.read_text())
-        handler.date_time_string = lambda: formatdate(time.time() - behind, usegmt=True)
+        handler.date_time_string = lambda: format_datetime(
+            datetime.now(UTC) - timedelta(seconds=behind), usegmt=True
+        )
         handler.reply(404, b"")
 
     def clock(url: str) -> CheckResult:
@@ -117,6 +119,7 @@ def test_a_package_that_is_too_old_is_installed_by_the_command_that_is_told(inst
     assert installation("packages").startswith("ok ")
 
 
+@pytest.mark.breadth  # the gate's test of it has a stand-in of pip
 def test_a_package_that_cannot_be_imported_is_installed_anew(installation, tmp_path):
     """As an installation leaves it that was interrupted."""
     module = _installed(tmp_path, "requests", metadata.version("requests"))
