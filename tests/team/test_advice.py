@@ -42,4 +42,3 @@ def test_a_registry_is_written_when_another_program_has_written_or_in_another_da
         with closing(psycopg.connect(uri.replace("+psycopg", ""))) as other:
             other.execute("UPDATE registered_models SET description = 'another program'")
             client.create_registered_model("n")  # while that is not committed
-        client._get_registry_client().store.engine.dispose()  # for which the server would wait
