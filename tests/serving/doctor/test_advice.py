@@ -2,23 +2,29 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
+from mlflow.store.db import utils
 
 from cloche.serving.doctor import tracking
 from cloche.serving.doctor.check_result import CheckResult
 from tests import advice
-from tests.broken_servers import answering
+from tests.broken_servers import Old, answering
+from tests.shelf import copy_empty_store
+from tests.stores import stores
 
 
 def test_clocks_that_differ_are_set_by_the_command_that_is_told(tmp_path):
@@ -43,6 +49,38 @@ def test_clocks_that_differ_are_set_by_the_command_that_is_told(tmp_path):
         command = advice.text_of(r"^(timedatectl [\w -]+) \(on macOS: ", told.fix)
         advice.type_it(command, tmp_path)
         assert clock(url).state == "ok"
+
+
+def test_a_database_on_a_network_is_left_to_a_server(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "_file_system", lambda _: "nfs4")
+    copy_empty_store(tmp_path / "mlflow.db")
+    with stores(f"sqlite:///{tmp_path}/mlflow.db"):
+        told, *_ = tracking.stores()
+    assert (told.state, "is on nfs4" in told.says) == ("warn", True)
+    variable = advice.text_of(
+        r"^mlflow server on one machine, and its URL in (\w+) every", told.fix
+    )
+    with answering(Old(mlflow.__version__)) as url, stores():
+        monkeypatch.setenv(variable, url)
+        assert {one.state for one in tracking.stores()} == {"ok"}
+
+
+def test_tables_of_a_newer_mlflow_are_read_by_the_one_that_is_installed_then(tmp_path, monkeypatch):
+    copy_empty_store(tmp_path / "mlflow.db")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'newer'")
+        database.commit()
+    installed = tmp_path / "installed"
+    advice.stand_in(tmp_path, "pip", f'[ "$*" = "install --upgrade mlflow" ] && touch {installed}')
+    latest = utils._get_latest_schema_revision
+    monkeypatch.setattr(utils, "_get_latest_schema_revision",
+                        lambda: "newer" if installed.exists() else latest())  # fmt: skip
+    with stores(f"sqlite:///{tmp_path}/mlflow.db"):
+        (told,) = tracking.stores()
+        newer = r"where the tables are the newer ones: (pip install --upgrade mlflow)$"
+        advice.type_it(advice.text_of(newer, told.fix), tmp_path)
+        (found,) = tracking.stores()
+    assert (told.state, found.state) == ("fail", "ok")
 
 
 CHECKS = {

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cloche.serving.cli.container import container
 from cloche.serving.cli.serve import serve, settings_of
 from cloche.serving.clouds.discovery import find
 from cloche.serving.errors import SettingsError
+from cloche.serving.grpc.server import _started
 from cloche.serving.host.answers.error_answers import UnsupportedMediaType
 from cloche.serving.host.parsing import content_types
 from cloche.serving.observability.tracing import from_environment
@@ -203,6 +205,22 @@ def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
         from_environment(COLLECTOR)
     (switch,) = advice.words_of(r"or set (\S+)\.$", caught.value)
     assert from_environment(COLLECTOR | dict([switch.split("=")])) is None
+
+
+def test_the_threads_of_grpc_start_under_the_limit_that_is_named(monkeypatch):
+    allowed, start = [1], threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if not allowed[0]:
+            raise RuntimeError("can't start new thread")
+        allowed[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(SettingsError, match=r"raise its limit .ulimit -u") as caught:
+        _started(3, "calls")
+    allowed[0] = needed = int(advice.text_of(r"--grpc-port needs (\d+) threads", caught.value))
+    _started(needed, "calls").shutdown()
 
 
 @pytest.mark.parametrize(
