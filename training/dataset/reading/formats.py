@@ -147,8 +147,7 @@ def _read_parquet(
             if absent:
                 raise UnreadableError(*absent)
         names = None if columns is None else list(columns)
-        frame = read_parquet(path, **{"columns": names, **options}).reset_index(drop=True)
-        return frame.astype(_numbers_of_decimals(path, frame))
+        return read_parquet(path, **{"columns": names, **options}).reset_index(drop=True)
     except TypeError as error:
         raise UnreadableError(f"data.options do not fit pandas.read_parquet: {error}") from None
     except pa.ArrowException as error:
@@ -157,16 +156,6 @@ def _read_parquet(
         raise UnreadableError(_needs_package(error)) from None
     except (ValueError, LookupError, AttributeError) as error:
         raise UnreadableError(f"cannot be read with these data.options: {error}") from None
-
-
-def _numbers_of_decimals(path: Path, frame: pd.DataFrame) -> dict[str, type]:
-    """Return the types for decimals, like those of money, as `cloche score` gives them to models."""
-    found: dict[str, type] = {}
-    for name, kind in ((one.name, one.type) for one in pq.read_schema(path)):
-        if pa.types.is_decimal(kind) and name in frame:
-            whole = kind.scale == 0 and kind.precision < 19 and not frame[name].hasnans
-            found[name] = np.int64 if whole else np.float64
-    return found
 
 
 def _read_labelled_lines(
