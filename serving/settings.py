@@ -51,7 +51,7 @@ class Settings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     access_log: bool = False
-    contract: Contract | None = None
+    cloud_contract: Contract | None = None
 
     def __post_init__(self) -> None:
         """Check the options that depend on each other or on the machine.

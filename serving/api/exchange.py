@@ -37,7 +37,7 @@ class Exchange:
         """The version that answered, or else the one that served when the request arrived."""
         return (self.request.version if self.request else "") or self.serving
 
-    def headers(self) -> HeaderList:
+    def answer_headers(self) -> HeaderList:
         """The headers of the answer, which gRPC sends as metadata; their values are ASCII."""
         headers = [
             (b"x-request-id", self.id),

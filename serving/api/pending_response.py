@@ -20,7 +20,7 @@ class PendingResponse(ABC):
         self._done = False
 
     @abstractmethod
-    def answer(self, ended: Answer | HttpError) -> None:
+    def answer(self, outcome: Answer | HttpError) -> None:
         """Send the outcome to the client."""
 
     def done(self) -> bool:
@@ -35,13 +35,13 @@ class PendingResponse(ABC):
         """End the request with an error, or without an answer if the client left."""
         self.end(self.predictions.error_of(self.exchange, ended))
 
-    def end(self, ended: Answer | HttpError | ClientLeft) -> None:
+    def end(self, outcome: Answer | HttpError | ClientLeft) -> None:
         """Answer the request."""
         exchange, observer = self.exchange, self.predictions.observer
         self._done = True
         exchange.target.model.in_progress -= 1
-        if isinstance(ended, ClientLeft):
+        if isinstance(outcome, ClientLeft):
             observer.client_left(exchange)
             return
-        self.answer(ended)
-        observer.after_answer(exchange, ended)
+        self.answer(outcome)
+        observer.after_answer(exchange, outcome)

@@ -71,22 +71,22 @@ class Predictions:
     async def answer(self, target: RouteTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over HTTP."""
         exchange = self.begin(target, scope, RequestHeaders(scope["headers"]))
-        ended: Answer | HttpError
+        outcome: Answer | HttpError
         try:
             if target.protocol.takes_any_type:
                 cross_origin.check(exchange.request_headers.content_type, scope["headers"])
             body = await self._read(exchange.request_headers, receive)
             item = item_of(exchange, body)
-            ended = await self.predict(exchange, item, client_left=lambda: client_left(receive))
+            outcome = await self.predict(exchange, item, client_left=lambda: client_left(receive))
         except ClientLeft:
             self.observer.client_left(exchange)
             return
         except HttpError as error:
-            ended = error
+            outcome = error
         finally:
             target.model.in_progress -= 1
-        await respond(send, *self.reply(exchange, ended))
-        self.observer.after_answer(exchange, ended)
+        await respond(send, *self.reply(exchange, outcome))
+        self.observer.after_answer(exchange, outcome)
 
     def begin(self, target: RouteTarget, scope: Scope, head: RequestHeaders) -> Exchange:
         """Register a new request; its end must decrement the model's `in_progress`."""
@@ -168,15 +168,15 @@ class Predictions:
         return f"There was no answer within {seconds:g} s ({whose})."
 
     def reply(
-        self, exchange: Exchange, ended: Answer | HttpError
+        self, exchange: Exchange, outcome: Answer | HttpError
     ) -> tuple[int, bytes, bytes, HeaderList]:
         """The status, body, content type and headers of the answer to a request over HTTP."""
         content_type, extra = JSON, []
-        if isinstance(ended, HttpError):
-            status, body = ended.status, exchange.target.protocol.error(ended)
-            extra = ended.headers
+        if isinstance(outcome, HttpError):
+            status, body = outcome.status, exchange.target.protocol.error(outcome)
+            extra = outcome.headers
         else:
-            status, body_type, _, body, json_size = ended
+            status, body_type, _, body, json_size = outcome
             if body_type:
                 content_type = _CONTENT_TYPES[body_type]
             if exchange.request_headers.takes_gzip and len(body) >= _GZIP_FROM:
@@ -184,8 +184,8 @@ class Predictions:
                 extra = [(b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
             if json_size:
                 extra.append((b"inference-header-content-length", b"%d" % json_size))
-        self.observer.before_answer(exchange, ended)
-        return status, body, content_type, exchange.headers() + extra
+        self.observer.before_answer(exchange, outcome)
+        return status, body, content_type, exchange.answer_headers() + extra
 
     async def _read(self, head: RequestHeaders, receive: Receive) -> bytes:
         limit = self._settings.max_body

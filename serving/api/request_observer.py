@@ -37,21 +37,21 @@ class RequestObserver:
         """Whether requests are traced."""
         return self._tracing is not None
 
-    def before_answer(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+    def before_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
         """Observe a request whose answer is sent next, with the trace context that this sets."""
         if self._tracing is not None:
             exchange.trace = self._tracing.record(
-                exchange.scope, ended.status, exchange.started, exchange.request,
+                exchange.scope, outcome.status, exchange.started, exchange.request,
                 model=exchange.target.model.name, route=exchange.target.template,
             )  # fmt: skip
 
-    def after_answer(self, exchange: Exchange, ended: Answer | HttpError) -> None:
+    def after_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
         """Observe a request whose answer was sent."""
-        model, served, status = exchange.target.model.name, exchange.version, ended.status
+        model, served, status = exchange.target.model.name, exchange.version, outcome.status
         seconds = self._loop.time() - exchange.started
         self._metrics.count_request(model, served, status, seconds)
         if status >= 400:
-            self._count_error(model, ended)
+            self._count_error(model, outcome)
         if status >= 500 or self._access_log:
             log = _logger.error if status >= 500 else _access.info
             log(
@@ -65,9 +65,9 @@ class RequestObserver:
         """Observe a request whose client left before the answer."""
         self._metrics.abandoned.labels(exchange.target.model.name).inc()
 
-    def _count_error(self, model: str, ended: Answer | HttpError) -> None:
+    def _count_error(self, model: str, outcome: Answer | HttpError) -> None:
         """Count the front's own errors that have a metric of their own."""
-        if isinstance(ended, HttpError) and ended.status == 429:
+        if isinstance(outcome, HttpError) and outcome.status == 429:
             self._metrics.rejected.labels(model, "queue full").inc()
-        elif isinstance(ended, HttpError) and ended.status == 504:
+        elif isinstance(outcome, HttpError) and outcome.status == 504:
             self._metrics.expired.labels(model).inc()

@@ -11,9 +11,9 @@ from mlflow.types import Schema
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
+from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
-from cloche.serving.batch.input.type_inference import UNCLEAR
 from cloche.serving.batch.job.options import JobOptions
 from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
@@ -124,7 +124,7 @@ def _reading(
     Raises:
         SettingsError: An option is invalid, or options are given for input that is not CSV.
     """
-    if not inputs.is_csv:
+    if not inputs.takes_options:
         if request.options:
             raise SettingsError("--options are for CSV, and no CSV is in INPUT. Leave them out.")
         return PLAIN

@@ -47,7 +47,7 @@ def _serve(task: str, **options: Any) -> None:  # noqa: ARG001  # always "serve"
             "cloche container serve models:/NAME@production"
         )
     assert serve.callback is not None  # noqa: S101  # for mypy: a command has one
-    serve.callback(**options, contract=contract)
+    serve.callback(**options, cloud_contract=contract)
 
 
 container = _Container(

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from cloche.processes import child_variables, quick_imports
 from cloche.registry import env_manager
+from cloche.serving.batch.input.formats.catalog import INPUT_FORMATS
 from cloche.serving.batch.job.options import (
-    INPUT_FORMATS,
     OUTPUT_FORMATS,
     PREDICT_SECONDS,
     JobOptions,

@@ -172,10 +172,10 @@ class Answers:
         return model
 
     def _server_live(self, _: bytes) -> bytes:
-        return _written("ServerLiveResponse", live=True)
+        return _serialized("ServerLiveResponse", live=True)
 
     def _server_ready(self, _: bytes, ready: bool) -> bytes:
-        return _written("ServerReadyResponse", ready=ready)
+        return _serialized("ServerReadyResponse", ready=ready)
 
     def _check(self, body: bytes, ready: bool) -> bytes:
         if health.service(body) not in ("", SERVICE):
@@ -183,19 +183,19 @@ class Answers:
         return health.health_response(serving=ready)
 
     def _server_metadata(self, _: bytes) -> bytes:
-        return _written("ServerMetadataResponse", **open_inference.server_metadata())
+        return _serialized("ServerMetadataResponse", **open_inference.server_metadata())
 
     def _model_ready(self, body: bytes) -> bytes:
         asked = message("ModelReadyRequest").FromString(body)
         pool = self._model(asked.name).current
         ready = pool is not None and (pool.ready and asked.version in ("", pool.version))
-        return _written("ModelReadyResponse", ready=ready)
+        return _serialized("ModelReadyResponse", ready=ready)
 
     def _model_metadata(self, body: bytes) -> bytes:
         asked = message("ModelMetadataRequest").FromString(body)
         pool = serving_pool(self._model(asked.name), asked.version or None)
-        described = open_inference.model_metadata(pool.model, pool.version, pool.description)
-        return _written("ModelMetadataResponse", **described)
+        metadata = open_inference.model_metadata(pool.model, pool.version, pool.description)
+        return _serialized("ModelMetadataResponse", **metadata)
 
 
 class _CallResponse(PendingResponse):
@@ -208,25 +208,25 @@ class _CallResponse(PendingResponse):
         self._call = call
         self.timer: asyncio.TimerHandle | None = None
 
-    def end(self, ended: Answer | HttpError | ClientLeft) -> None:
+    def end(self, outcome: Answer | HttpError | ClientLeft) -> None:
         """Answer the call, and cancel its timer."""
         if self.timer is not None:
             self.timer.cancel()
-        super().end(ended)
-        if isinstance(ended, ClientLeft):
+        super().end(outcome)
+        if isinstance(outcome, ClientLeft):
             self._call.end(Reply(StatusCode.CANCELLED))  # releases its thread
 
-    def answer(self, ended: Answer | HttpError) -> None:
+    def answer(self, outcome: Answer | HttpError) -> None:
         """Send the answer with its trailing metadata."""
         exchange = self.exchange
-        self.predictions.observer.before_answer(exchange, ended)
-        if isinstance(ended, HttpError):
-            ending = refusal(ended)
-        elif ended.status == 200:
-            ending = Reply(StatusCode.OK, message=ended.body)
+        self.predictions.observer.before_answer(exchange, outcome)
+        if isinstance(outcome, HttpError):
+            ending = reply_to_error(outcome)
+        elif outcome.status == 200:
+            ending = Reply(StatusCode.OK, message=outcome.body)
         else:
-            ending = _refused(ended.status, ended.body.decode())
-        metadata = tuple((name.decode(), value) for name, value in exchange.headers())
+            ending = _error_reply(outcome.status, outcome.body.decode())
+        metadata = tuple((name.decode(), value) for name, value in exchange.answer_headers())
         self._call.end(ending._replace(metadata=metadata))
 
     def expire(self) -> None:
@@ -241,7 +241,7 @@ def _ended_on_error(call: Call) -> Iterator[None]:
     try:
         yield
     except HttpError as error:
-        call.end(refusal(error))
+        call.end(reply_to_error(error))
     except DecodeError:
         call.end(Reply(StatusCode.INVALID_ARGUMENT, "The message cannot be read."))
     except Exception:
@@ -249,17 +249,17 @@ def _ended_on_error(call: Call) -> Iterator[None]:
         call.end(Reply(StatusCode.INTERNAL, "The server failed on this call."))
 
 
-def refusal(error: HttpError) -> Reply:
+def reply_to_error(error: HttpError) -> Reply:
     """The end of a call that is refused with an error of the HTTP front."""
-    return _refused(error.status, str(error))
+    return _error_reply(error.status, str(error))
 
 
-def _refused(http_status: int, text: str) -> Reply:
+def _error_reply(http_status: int, text: str) -> Reply:
     other = StatusCode.INTERNAL if http_status >= 500 else StatusCode.INVALID_ARGUMENT
     status = _STATUSES.get(http_status, other)
     return Reply(status, text.encode("utf-8", "replace")[:_LONGEST_TEXT].decode("utf-8", "ignore"))
 
 
-def _written(name: str, /, **fields: Any) -> bytes:
+def _serialized(name: str, /, **fields: Any) -> bytes:
     serialized: bytes = message(name)(**fields).SerializeToString()
     return serialized

@@ -20,7 +20,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else clients can fill the log
 import grpc
 
 from cloche.serving.errors import SettingsError
-from cloche.serving.grpc.answers import METHODS, PROBES, Call, Reply, refusal
+from cloche.serving.grpc.answers import METHODS, PROBES, Call, Reply, reply_to_error
 from cloche.serving.settings import Settings
 from cloche.serving.web.answer_headers import ANSWER_HEADERS
 from cloche.serving.web.asgi import HttpError
@@ -135,7 +135,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         try:
             self._access.check(_headers(metadata))
         except HttpError as error:
-            return self._refuse(refusal(error))
+            return self._refuse(reply_to_error(error))
         return self._full if len(self.threads.calls) >= self._most_calls else self._others[path]
 
     async def cancel_slow_calls(self) -> None:

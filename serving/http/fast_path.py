@@ -111,6 +111,6 @@ class _FastResponse(PendingResponse):
         super().__init__(predictions, exchange)
         self._client = client
 
-    def answer(self, ended: Answer | HttpError) -> None:
+    def answer(self, outcome: Answer | HttpError) -> None:
         """Send the answer in one write."""
-        self._client.answer(*self.predictions.reply(self.exchange, ended))
+        self._client.answer(*self.predictions.reply(self.exchange, outcome))

@@ -1,4 +1,4 @@
-"""What answers requests on sockets: HTTP by uvicorn, gRPC by grpcio, until it is told to end."""
+"""The servers on the sockets: uvicorn for HTTP, grpcio for gRPC."""
 
 import asyncio
 import contextlib
@@ -38,13 +38,13 @@ class Server(uvicorn.Server):
         listening: Set when connections are accepted.
     """
 
-    def __init__(self, settings: Settings, at_work: Runtime) -> None:
-        super().__init__(_uvicorn_config(settings, at_work))
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
+        super().__init__(_uvicorn_config(settings, runtime))
         self.listening = asyncio.Event()
         self._settings = settings
-        self._at_work = at_work
+        self._runtime = runtime
 
-    async def answer(self, listener: socket.socket, for_grpc: socket.socket | None) -> None:
+    async def answer(self, listener: socket.socket, grpc_listener: socket.socket | None) -> None:
         """Answer requests until `stop` is called, and finish what runs by then."""
         settings = self._settings
         slow = asyncio.create_task(
@@ -52,14 +52,14 @@ class Server(uvicorn.Server):
         )
         gc.freeze()  # garbage collections under load skip the objects that exist now
         try:
-            async with _grpc_server(settings, self._at_work, for_grpc):
+            async with _grpc_server(settings, self._runtime, grpc_listener):
                 await self.serve([listener])
         finally:
             slow.cancel()
 
     def stop(self) -> None:
         """Accept no more connections, and have `answer` end."""
-        self._at_work.catalog.draining = True
+        self._runtime.catalog.draining = True
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -97,7 +97,7 @@ def _phase_limits(settings: Settings) -> PhaseLimits:
 
 
 def _grpc_server(
-    settings: Settings, at_work: Runtime, listener: socket.socket | None
+    settings: Settings, runtime: Runtime, listener: socket.socket | None
 ) -> AbstractAsyncContextManager[None]:
     """A context in which the gRPC server runs, if `--grpc-port` is set."""
     if listener is None:
@@ -106,15 +106,15 @@ def _grpc_server(
     from cloche.serving.grpc.answers import Answers  # noqa: PLC0415
 
     answers = Answers(
-        at_work.catalog, at_work.predictions, at_work.state.is_ready, settings.request_timeout
+        runtime.catalog, runtime.predictions, runtime.state.is_ready, settings.request_timeout
     )
-    return server.run_server(settings, at_work.access, answers.answer, listener)
+    return server.run_server(settings, runtime.access, answers.answer, listener)
 
 
-def _uvicorn_config(settings: Settings, at_work: Runtime) -> uvicorn.Config:
-    connection: Any = partial(Connection, fast_path=at_work.fast_path)
+def _uvicorn_config(settings: Settings, runtime: Runtime) -> uvicorn.Config:
+    connection: Any = partial(Connection, fast_path=runtime.fast_path)
     return uvicorn.Config(
-        at_work.application,
+        runtime.application,
         http=connection,
         log_config=None,
         access_log=False,

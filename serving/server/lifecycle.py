@@ -5,7 +5,7 @@ import socket
 
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, parent, preflight, signals
-from cloche.serving.server.runtime import running
+from cloche.serving.server.runtime import serving_runtime
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import listen, reserve
@@ -20,24 +20,24 @@ def run(settings: Settings) -> None:
         ServingError: The server cannot start.
     """
     uris = preflight.check(settings)
-    bind, serve = (reserve, parent.lead) if settings.workers > 1 else (listen, _serve)
+    bind, serve = (reserve, parent.serve_with_workers) if settings.workers > 1 else (listen, _serve)
     listener = bind(settings.host, settings.port)
-    for_grpc = None
+    grpc_listener = None
     if settings.grpc_port is not None:
-        for_grpc = bind(settings.host, settings.grpc_port, "--grpc-port")
+        grpc_listener = bind(settings.host, settings.grpc_port, "--grpc-port")
     with front.runner() as runner:
-        runner.run(serve(settings, uris, listener, for_grpc))
+        runner.run(serve(settings, uris, listener, grpc_listener))
 
 
 async def _serve(
     settings: Settings, uris: list[ModelUri], listener: socket.socket,
-    for_grpc: socket.socket | None,
+    grpc_listener: socket.socket | None,
 ) -> None:  # fmt: skip
     hosts = allowed_hosts(settings)
     front.log_hosts(settings, hosts)
-    async with running(settings, uris, hosts) as at_work:
-        server = front.Server(settings, at_work)
-        signals.handle(stop=server.stop, wake=at_work.catalog.wake)
+    async with serving_runtime(settings, uris, hosts) as runtime:
+        server = front.Server(settings, runtime)
+        signals.handle(stop=server.stop, wake=runtime.catalog.wake)
         front.log_listening(settings, listener)
-        await server.answer(listener, for_grpc)
+        await server.answer(listener, grpc_listener)
     _logger.info("Ended.")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cloche.serving.server import preflight
-from cloche.serving.server.runtime import Runtime, running
+from cloche.serving.server.runtime import Runtime, serving_runtime
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import ANY, AllowedHosts
 from cloche.serving.web.answer_headers import with_headers
@@ -30,7 +30,7 @@ class Cloche:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = replace(settings, workers=1)
-        self._running: Runtime | None = None
+        self._runtime: Runtime | None = None
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
@@ -44,10 +44,10 @@ class Cloche:
         uris = preflight.check(self._settings)
         try:
             hosts = AllowedHosts(self._settings.allowed_hosts or (ANY,))
-            async with running(self._settings, uris, hosts) as self._running:
+            async with serving_runtime(self._settings, uris, hosts) as self._runtime:
                 yield
         finally:
-            self._running = None
+            self._runtime = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the server's lifespan events."""
@@ -56,10 +56,10 @@ class Cloche:
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
-        elif self._running is None:
+        elif self._runtime is None:
             await respond(send, 503, error_body("TEMPORARILY_UNAVAILABLE", _NOT_STARTED))
         else:
-            await self._running.application(_below(scope), receive, send)
+            await self._runtime.application(_below(scope), receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Handle the ASGI lifespan protocol."""

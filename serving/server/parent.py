@@ -19,8 +19,8 @@ from cloche.serving.processes.launcher import Processes
 from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, signals
-from cloche.serving.server.runtime import following, processes_of
-from cloche.serving.server.worker import Start
+from cloche.serving.server.runtime import make_processes, model_catalog
+from cloche.serving.server.worker import WorkerArguments
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import page_relay
@@ -32,9 +32,9 @@ _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
 _logger = logging.getLogger(__name__)
 
 
-async def lead(
+async def serve_with_workers(
     settings: Settings, uris: list[ModelUri], listener: socket.socket,
-    for_grpc: socket.socket | None,
+    grpc_listener: socket.socket | None,
 ) -> None:  # fmt: skip
     """Serve with several workers until a signal ends the server.
 
@@ -42,17 +42,17 @@ async def lead(
         settings: The settings of the server.
         uris: The models.
         listener: A socket that has reserved the port; see `reserve`.
-        for_grpc: The same for gRPC; None for no gRPC.
+        grpc_listener: The same for gRPC; None for no gRPC.
 
     Raises:
         ServingError: A worker does not start.
     """
     front.log_hosts(settings, allowed_hosts(settings))
-    start = Start(
+    arguments = WorkerArguments(
         share_of(settings), listener.getsockname()[:2],
-        for_grpc.getsockname()[:2] if for_grpc else None, logs.style(),
+        grpc_listener.getsockname()[:2] if grpc_listener else None, logs.style(),
     )  # fmt: skip
-    metrics, processes = Metrics(), processes_of(settings)
+    metrics, processes = Metrics(), make_processes(settings)
     fleet = Fleet(settings.workers, metrics)
 
     def changed(catalog: Catalog) -> None:
@@ -62,14 +62,14 @@ async def lead(
         )  # fmt: skip
 
     pools = partial(FleetPool, fleet)
-    async with following(
+    async with model_catalog(
         settings, uris, processes, metrics, make=pools, changed=changed
     ) as catalog:
-        ended = asyncio.Event()
+        stop_requested = asyncio.Event()
 
         def stop() -> None:
             catalog.draining = True
-            ended.set()
+            stop_requested.set()
 
         async def wake() -> None:
             catalog.wake()
@@ -78,14 +78,14 @@ async def lead(
         handlers: Handlers = {"page": page, "wake": wake}
         signals.handle(stop=stop, wake=catalog.wake)
         keepers = [
-            asyncio.create_task(fleet.keep(lambda: _start(start, processes, handlers)))
+            asyncio.create_task(fleet.keep(lambda: _start(arguments, processes, handlers)))
             for _ in range(settings.workers)
         ]
         try:
-            await _first(*keepers, fleet.begun.wait(), ended.wait())
+            await _wait_for_first(*keepers, fleet.begun.wait(), stop_requested.wait())
             if fleet.begun.is_set():
                 front.log_listening(settings, listener)
-            await _first(*keepers, ended.wait())
+            await _wait_for_first(*keepers, stop_requested.wait())
         finally:
             await fleet.end(settings.drain_timeout + _END_SECONDS)
             for keeper in keepers:
@@ -105,30 +105,30 @@ def share_of(settings: Settings) -> Settings:
     )
 
 
-async def _start(start: Start, processes: Processes, handlers: Handlers) -> Worker:
+async def _start(arguments: WorkerArguments, processes: Processes, handlers: Handlers) -> Worker:
     """Start a worker."""
     ours, theirs = socket.socketpair()
-    lent, borrowed = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs, borrowed:
-        descriptors = (theirs.fileno(), borrowed.fileno())
+    relay_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, worker_end:
+        descriptors = (theirs.fileno(), worker_end.fileno())
         process = await asyncio.create_subprocess_exec(
             *launch.command("cloche.serving.server.worker", *map(str, descriptors)),
             pass_fds=descriptors, stdin=asyncio.subprocess.PIPE,
         )  # fmt: skip
-    ForkRelay(processes, lent)
+    ForkRelay(processes, relay_end)
     assert process.stdin is not None  # noqa: S101  # it is a pipe
-    process.stdin.write(pickle.dumps(start))
+    process.stdin.write(pickle.dumps(arguments))
     process.stdin.close()
     return Worker(process, await Peer.connect(ours, handlers))
 
 
-async def _first(*ones: Any) -> None:
+async def _wait_for_first(*awaitables: Any) -> None:
     """Wait for the first of these.
 
     Raises:
         ServingError: It is a keeper, and its worker does not start.
     """
-    tasks = [asyncio.ensure_future(one) for one in ones]
+    tasks = [asyncio.ensure_future(one) for one in awaitables]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()

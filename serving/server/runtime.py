@@ -62,7 +62,7 @@ class Runtime(NamedTuple):
 
 
 @asynccontextmanager
-async def running(
+async def serving_runtime(
     settings: Settings, uris: list[ModelUri], hosts: AllowedHosts
 ) -> AsyncIterator[Runtime]:
     """Serve the models of `uris` with these settings until the context is left.
@@ -70,21 +70,21 @@ async def running(
     Requests whose Host header `hosts` does not allow are refused. Versions are loaded in the
     background; `/readyz` reports when they can answer.
     """
-    metrics, processes = Metrics(), processes_of(settings)
-    make = pools(settings, processes, metrics)
+    metrics, processes = Metrics(), make_processes(settings)
+    make = version_pool_factory(settings, processes, metrics)
     async with (
         tracing.opened() as traces,
-        following(settings, uris, processes, metrics, make=make) as catalog,
+        model_catalog(settings, uris, processes, metrics, make=make) as catalog,
     ):
         state = StatePages(catalog, metrics)
-        async with answering(
+        async with request_handling(
             settings, hosts, catalog, metrics, state=state, traces=traces
         ) as runtime:
             yield runtime
 
 
 @asynccontextmanager
-async def following(
+async def model_catalog(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, dict[str, Any], Path, Path | None], ServedPool],
     changed: Callable[[Catalog], None] = lambda _: None,
@@ -93,15 +93,15 @@ async def following(
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def version_pool(name: str, target: dict[str, Any]) -> ServedPool:
+    async def fetch_and_make_pool(name: str, target: dict[str, Any]) -> ServedPool:
         async with fetches:
             path, environment = await _fetch(settings, processes, target)
         return make(name, target, path, environment)
 
-    def model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=version_pool)
+    def make_model(uri: ModelUri) -> ServedModel:
+        return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
 
-    catalog = Catalog(model, settings.poll_interval, changed)
+    catalog = Catalog(make_model, settings.poll_interval, changed)
     for uri in uris:
         catalog.add(uri)
     changed(catalog)
@@ -119,7 +119,7 @@ async def following(
 
 
 @asynccontextmanager
-async def answering(
+async def request_handling(
     settings: Settings, hosts: AllowedHosts, catalog: Catalog, metrics: Metrics, *,
     state: StatePages, traces: tracing.Tracing | None,
 ) -> AsyncIterator[Runtime]:  # fmt: skip
@@ -132,7 +132,7 @@ async def answering(
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
     )  # fmt: skip
     fast_path = None
-    if settings.contract is None:  # a cloud's routes must not be bypassed
+    if settings.cloud_contract is None:  # a cloud's routes must not be bypassed
         fast_path = FastPath(
             app.target, catalog, predictions,
             access=access, hosts=hosts, max_body=settings.max_body,
@@ -146,8 +146,8 @@ async def answering(
         timer.cancel()
 
 
-def processes_of(settings: Settings, relay: socket.socket | None = None) -> Processes:
-    """What starts the processes of a server, by a fork server of its own or by `relay`."""
+def make_processes(settings: Settings, relay: socket.socket | None = None) -> Processes:
+    """Return what starts the processes of a server, by a fork server of its own or by `relay`."""
     fronts = settings.workers
     threads = max(1, (cores() - fronts) // (fronts * settings.replicas))  # a core for each front
     large_batch_threads = cores() // (fronts * settings.replicas)
@@ -160,7 +160,7 @@ def processes_of(settings: Settings, relay: socket.socket | None = None) -> Proc
 
 
 def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
-    if settings.contract is None:
+    if settings.cloud_contract is None:
         return app
 
     def names() -> list[str]:
@@ -171,13 +171,13 @@ def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
         return found if all(found) else []
 
     return CloudRoutes(
-        app, settings.contract, names,
+        app, settings.cloud_contract, names,
         max_body=settings.max_body, time_limit=settings.client_timeout,
     )  # fmt: skip
 
 
-def pools(settings: Settings, processes: Processes, metrics: Metrics) -> MakePool:
-    """What makes the version pools of this process."""
+def version_pool_factory(settings: Settings, processes: Processes, metrics: Metrics) -> MakePool:
+    """Return the function that makes the version pools of this process."""
     pool_settings = PoolSettings(
         replicas=settings.replicas,
         load_timeout=settings.load_timeout,

@@ -21,7 +21,12 @@ from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.client import Registry
 from cloche.serving.server import front
-from cloche.serving.server.runtime import Runtime, answering, pools, processes_of
+from cloche.serving.server.runtime import (
+    Runtime,
+    make_processes,
+    request_handling,
+    version_pool_factory,
+)
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import share
@@ -31,8 +36,8 @@ from cloche.serving.workers.worker_pools import WorkerCatalog, WorkerModel, Work
 Address = tuple[str, int]
 
 
-class Start(NamedTuple):
-    """What a worker is told when it starts.
+class WorkerArguments(NamedTuple):
+    """The arguments of a worker process, which arrive on its standard input.
 
     Attributes:
         settings: The settings, with this worker's share of the server's limits.
@@ -52,55 +57,55 @@ def main() -> None:
     control, forks = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     parent_watch.die_with_parent()
     parent_watch.set_process_name("cloche-front")
-    start: Start = pickle.load(sys.stdin.buffer)  # noqa: S301  # its parent wrote it
-    logs.configure(start.log_style)
+    arguments: WorkerArguments = pickle.load(sys.stdin.buffer)  # noqa: S301  # its parent wrote it
+    logs.configure(arguments.log_style)
     parent_watch.ignore_group_signals()
     with front.runner() as runner:
-        runner.run(_work(start, control, forks))
+        runner.run(_work(arguments, control, forks))
 
 
-async def _work(start: Start, control: socket.socket, forks: socket.socket) -> None:
-    told = asyncio.Event()  # to listen, or to end before
+async def _work(arguments: WorkerArguments, control: socket.socket, forks: socket.socket) -> None:
+    released = asyncio.Event()  # to listen, or to end before
     server: front.Server
 
     async def listen() -> None:
-        told.set()
+        released.set()
         await server.listening.wait()
 
     async def drain() -> None:
         server.stop()
-        told.set()
+        released.set()
 
     async def ping() -> None:
         """Show the parent that the event loop runs."""
 
     handlers = {"listen": listen, "drain": drain, "ping": ping}
-    async with _working(start.settings, control, forks, handlers) as at_work:
-        server = front.Server(start.settings, at_work)
-        await told.wait()
+    async with _worker_runtime(arguments.settings, control, forks, handlers) as runtime:
+        server = front.Server(arguments.settings, runtime)
+        await released.wait()
         if not server.should_exit:
-            for_grpc = share(start.grpc_address) if start.grpc_address else None
-            await server.answer(share(start.address), for_grpc)
+            grpc_listener = share(arguments.grpc_address) if arguments.grpc_address else None
+            await server.answer(share(arguments.address), grpc_listener)
 
 
 @asynccontextmanager
-async def _working(
+async def _worker_runtime(
     settings: Settings, control: socket.socket, forks: socket.socket, handlers: Handlers
 ) -> AsyncIterator[Runtime]:
     """Answer by the versions that the parent has this worker load, until the context is left."""
-    metrics, processes = Metrics(), processes_of(settings, forks)
-    registry = Registry(settings.cache_directory, processes)  # which nobody asks
+    metrics, processes = Metrics(), make_processes(settings, forks)
+    registry = Registry(settings.cache_directory, processes)  # models need one; the parent polls
     peer: Peer
     catalog = WorkerCatalog(
         partial(WorkerModel, registry=registry, metrics=metrics), wake=lambda: peer.tell("wake")
     )
-    own = WorkerPools(catalog, metrics, pools(settings, processes, metrics))
-    peer = await Peer.connect(control, {**own.handlers, **handlers})
+    pools = WorkerPools(catalog, metrics, version_pool_factory(settings, processes, metrics))
+    peer = await Peer.connect(control, {**pools.handlers, **handlers})
     state = StatePages(catalog, metrics)
     state.replace(page_relay.relayed_page(peer))
     async with tracing.opened() as traces:
         try:
-            async with answering(
+            async with request_handling(
                 settings, allowed_hosts(settings), catalog, metrics, state=state, traces=traces
             ) as runtime:
                 yield runtime

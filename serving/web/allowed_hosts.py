@@ -89,7 +89,7 @@ class AllowedHosts:
 def allowed_hosts(settings: Settings) -> AllowedHosts:
     """The check of Host headers for a server with these settings."""
     named = settings.allowed_hosts
-    if not named and (settings.api_keys or settings.contract):
+    if not named and (settings.api_keys or settings.cloud_contract):
         return AllowedHosts()  # a cloud's gateway uses host names that it does not publish
     host = settings.host
     own = f"[{host}]" if ":" in host else host

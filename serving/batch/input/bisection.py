@@ -6,7 +6,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def divide(
+def bisect_failures(
     attempt: Callable[[int, int], T], count: int, reason: Callable[[Exception], str]
 ) -> tuple[list[tuple[int, int, T]], dict[int, str]]:
     """Attempt rows 0 to `count` together, and halve every range that fails.

@@ -1,30 +1,13 @@
-"""The categories of dictionary-encoded columns in a whole file or stream.
+"""The categories of dictionary-encoded columns in a whole stream.
 
 A part holds only some of them, but pandas must see all categories in the order of the whole input.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloche.serving.batch.input.sources import opened
-
-
-@lru_cache(maxsize=64)
-def dtype_of(source: str, file_format: str, name: str) -> Any:
-    """Return the dtype that pandas gives a column of a whole Parquet or Arrow file.
-
-    Raises:
-        pa.ArrowException, OSError: The file cannot be read.
-    """
-    with opened(source) as file:
-        if file_format == "parquet":
-            return pq.read_table(file, columns=[name], use_threads=False).to_pandas()[name].dtype
-        place = pa.ipc.open_file(file).schema.get_field_index(name)
-        options = pa.ipc.IpcReadOptions(included_fields=[place])
-        return pa.ipc.open_file(file, options=options).read_all().to_pandas()[name].dtype
+from cloche.serving.batch.input.readers.arrow_frames import schema_types
 
 
 class Categories:
@@ -48,3 +31,16 @@ class Categories:
                 whole = pa.chunked_array([self._seen[field.name], batch.column(at)])
                 batch = batch.set_column(at, field, whole.unify_dictionaries().chunk(1))
         return batch
+
+
+def stream_types(reader: Any, categories: Categories) -> dict[str, str]:
+    """Return column → type in all batches of a stream, if a part may show another."""
+    gaps: set[str] = set()
+    for batch in reader:
+        categories.see(batch)
+        gaps |= {
+            name
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if column.null_count
+        }
+    return schema_types(reader.schema, gaps.__contains__)

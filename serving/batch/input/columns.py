@@ -1,18 +1,10 @@
-"""The column names of a file, read before the file is scored."""
-
-import itertools
-from typing import Any
+"""The names and types of a file's columns, read before the file is scored."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloche.serving.batch.input.csv_header import read_header
-from cloche.serving.batch.input.readers.csv import header_columns
-from cloche.serving.batch.input.readers.jsonlines import parsed
-from cloche.serving.batch.input.sources import InputFile, opened, streamed
+from cloche.serving.batch.input.formats.catalog import input_format
+from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
-
-_LINES = 1000
 
 
 def columns(file: InputFile) -> list[str]:
@@ -23,9 +15,31 @@ def columns(file: InputFile) -> list[str]:
     Raises:
         JobFailed: The file cannot be read, or two columns have the same name.
     """
-    names = _of_text(file) if file.format in ("csv", "jsonl") else _of_schema(file)
+    form = input_format(file.format)
+    with form.opened(file) as source:
+        try:
+            names = form.columns(source, file)
+        except pa.ArrowException as error:
+            raise JobFailed(
+                f"{file.name}: is no {file.format} file: {error}. Where it is another one, score "
+                "it with --input-format csv, or what it is."
+            ) from error
     refuse_duplicates(names, file.name)
     return [*names, *(name for name in file.constants if name not in names)]
+
+
+def types(file: InputFile) -> dict[str, str]:
+    """Return column → type in the whole file; for columnar files if a part may show another.
+
+    Raises:
+        JobFailed: The file cannot be read.
+    """
+    form, width = input_format(file.format), len(columns(file))
+    try:
+        with form.opened(file) as source:
+            return form.types(source, file, width)
+    except (ValueError, pa.ArrowException) as error:
+        raise JobFailed(f"{file.name}: cannot be read as {file.format}: {error}") from error
 
 
 def refuse_duplicates(names: list[str], name: str) -> None:
@@ -40,37 +54,3 @@ def refuse_duplicates(names: list[str], name: str) -> None:
             "knows which one is meant. Give each column a name of its own; "
             f"{doubled[0] + '.1'!r} is what a training on CSV calls the second of them."
         )
-
-
-def _of_schema(file: InputFile) -> list[str]:
-    with opened(file.name) as source:
-        try:
-            if file.format == "parquet":
-                return list(pq.read_schema(source).names)
-            return list(pa.ipc.open_file(source).schema.names)
-        except pa.ArrowException as error:
-            raise JobFailed(
-                f"{file.name}: is no {file.format} file: {error}. Where it is another one, score "
-                "it with --input-format csv, or what it is."
-            ) from error
-
-
-def _of_text(file: InputFile) -> list[str]:
-    with streamed(file) as stream:
-        return columns_of_text(stream, file)
-
-
-def columns_of_text(stream: Any, file: InputFile) -> list[str]:
-    """Return the column names of a text stream at its start; `file` describes the stream."""
-    if file.format == "csv":
-        header, _ = read_header(stream, file)
-        try:
-            return header_columns(header, file.reading, file.form)
-        except JobFailed as error:
-            raise type(error)(f"{file.name}: {error}") from error
-    names: dict[str, None] = {}
-    for line in itertools.islice(stream.read(1 << 20).split(b"\n"), _LINES):
-        value = parsed(line)
-        if isinstance(value, dict):
-            names |= dict.fromkeys(value)
-    return list(names)

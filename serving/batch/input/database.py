@@ -61,18 +61,6 @@ def batches(url: str, query: str, rows: int) -> Iterator[pa.RecordBatch]:
             yield from table.to_batches()
 
 
-def arrow_stream(stream: Any) -> Any:
-    """Return the reader of an Arrow stream.
-
-    Raises:
-        JobFailed: `stream` is not in Arrow's stream format.
-    """
-    try:
-        return pa.ipc.open_stream(stream)
-    except pa.ArrowInvalid as error:
-        raise JobFailed(f"Standard input is no Arrow stream: {error}") from error
-
-
 @contextmanager
 def _connection(url: str) -> Iterator[Any]:
     name = shown(url)

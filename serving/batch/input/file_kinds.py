@@ -2,9 +2,9 @@
 
 import re
 
+from cloche.serving.batch.input.formats.catalog import input_formats
+
 _KINDS: tuple[tuple[bytes, str], ...] = (
-    (rb"PAR1", "a Parquet file: score it with --input-format parquet"),
-    (rb"ARROW1", "an Arrow file: score it with --input-format arrow"),
     (rb"\x1f\x8b", "compressed: end its name in .gz, like rows.csv.gz"),
     (rb"BZh", "compressed: end its name in .bz2, like rows.csv.bz2"),
     (rb"\xfd7zXZ", "compressed: end its name in .xz, like rows.csv.xz"),
@@ -14,7 +14,6 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"\xd0\xcf\x11\xe0", "a workbook: save it as CSV"),
     (rb"SQLite format 3", "a SQLite database: score sqlite:///PATH with --query 'SELECT …'"),
     (rb"\s*\[\s*\{", "a list in JSON: write a line for each row by jq -c '.[]' FILE > rows.jsonl"),
-    (rb"\s*\{\s*\"", "JSON: score it with --input-format jsonl if each line is a row"),
     (rb"\s*<(!doctype html|html|\?xml)", "a page or document: save its table as CSV"),
 )
 
@@ -22,4 +21,5 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
 def other_kind(head: bytes) -> str:
     """Return the kind of a file and how to score it, as a clause; empty for possible CSV text."""
     text = head.removeprefix(b"\xef\xbb\xbf")
-    return next((kind for form, kind in _KINDS if re.match(form, text, re.S | re.I)), "")
+    known = (form.kind for form in input_formats() if form.kind)
+    return next((kind for form, kind in (*known, *_KINDS) if re.match(form, text, re.S | re.I)), "")

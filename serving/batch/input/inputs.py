@@ -13,16 +13,16 @@ from typing import IO, Any
 import pyarrow as pa
 
 from cloche.serving.batch.input import csv_advice, database
-from cloche.serving.batch.input.categories import Categories
-from cloche.serving.batch.input.columns import columns, columns_of_text, refuse_duplicates
+from cloche.serving.batch.input.categories import Categories, stream_types
+from cloche.serving.batch.input.columns import columns, refuse_duplicates, types
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
+from cloche.serving.batch.input.formats.catalog import INPUT_FORMATS, input_format
+from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
 from cloche.serving.batch.input.sources import InputFile, find, opened_file, streamed
-from cloche.serving.batch.input.type_inference import file_types, stream_types, text_types
 from cloche.serving.batch.job import silence_notice
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.job.pinned_job import COLUMNAR, TEXT
 from cloche.serving.errors import JobFailed, SettingsError
 
 _HEAD = 1 << 20  # bytes, large enough to contain any usual header
@@ -36,14 +36,14 @@ class Inputs(ABC):
         total_size: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
         repeatable: Whether the same parts can be produced again.
         has_fingerprints: Whether `inputs` has fingerprints that reveal a changed input.
-        is_csv: Whether any source is CSV.
+        takes_options: Whether the CSV options say how any source is written.
     """
 
     inputs: dict[str, str]
     total_size: int = 0
     repeatable = True
     has_fingerprints = False
-    is_csv = False
+    takes_options = False
     _name: str  # of the whole input, for messages
 
     def read_by(self, reading: CsvOptions) -> None:  # noqa: B027  # only CSV has options
@@ -89,9 +89,11 @@ class Files(Inputs):
         self._source, self._format = source, given_format
         self.files = find(source, given_format)
         self.inputs = {file.name: file.fingerprint for file in self.files}
-        text = all(file.format in TEXT and not file.packed for file in self.files)
+        forms = [input_format(file.format) for file in self.files]
+        text = all(isinstance(form, TextFormat) for form in forms)
+        text = text and not any(file.packed for file in self.files)
         self.total_size = sum(file.size for file in self.files) if text else 0
-        self.is_csv = any(file.format == "csv" for file in self.files)
+        self.takes_options = any(form.takes_options for form in forms)
 
     def read_by(self, reading: CsvOptions) -> None:
         """See `Inputs.read_by`."""
@@ -104,7 +106,9 @@ class Files(Inputs):
     def lacking(self, needed: list[str]) -> str:
         """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""
         for file in self.files:
-            found = set(columns(file)) if file.format != "jsonl" else set(needed)
+            if not input_format(file.format).uniform:
+                continue
+            found = set(columns(file))
             if absent := [name for name in needed if name not in found]:
                 return f"{file.name} lacks {', '.join(dict.fromkeys(absent))}"
         return ""
@@ -112,12 +116,13 @@ class Files(Inputs):
     def advice(self, needed: list[str]) -> str:
         """See `Inputs.advice`."""
         for file in self.files:
+            form = input_format(file.format)
             try:
-                names = columns(file) if file.format != "jsonl" else needed
+                names = columns(file) if form.uniform else needed
             except HeaderUndecodable:
                 names = []
             if not names or not set(needed) <= set(names):
-                if file.format != "csv":
+                if not form.takes_options:
                     return csv_advice.for_names(names, needed)
                 with streamed(replace(file, reading=PLAIN)) as raw:  # bytes in the file's encoding
                     return csv_advice.for_header(raw.read(_HEAD), file, needed)
@@ -125,7 +130,7 @@ class Files(Inputs):
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Inputs.inferred`. Each file is typed by itself, as MLflow reads it."""
-        return {file.name: file_types(file, len(columns(file))) for file in self.files}
+        return {file.name: types(file) for file in self.files}
 
     def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """See `Inputs.parts`."""
@@ -186,11 +191,17 @@ class Stream(Inputs):
     _name = "standard input"
 
     def __init__(self, stream: IO[bytes], given_format: str | None) -> None:
-        if given_format not in (*TEXT, *COLUMNAR):
+        if given_format not in INPUT_FORMATS:
             raise SettingsError("A stream has no name that tells its format: give --input-format.")
-        if given_format == "parquet":
-            raise SettingsError("Parquet is read from its end and cannot be streamed: give a file.")
-        self.is_csv = given_format == "csv"
+        self._form = input_format(given_format)
+        if isinstance(self._form, ColumnarFormat):
+            if self._form.read_stream is None:
+                name = given_format.title()
+                raise SettingsError(
+                    f"{name} is read from its end and cannot be streamed: give a file."
+                )
+            self._read_batches = self._form.read_stream
+        self.takes_options = self._form.takes_options
         self._file = InputFile("-", given_format, 0, "", local=False)
         self._files = opened_file(stream)
         self._head = stream.read(_HEAD)
@@ -205,10 +216,10 @@ class Stream(Inputs):
 
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
-        if self._file.format in TEXT:
-            names = columns_of_text(self._text(io.BytesIO(self._head)), self._file)
+        if isinstance(self._form, TextFormat):
+            names = self._form.columns(self._text(io.BytesIO(self._head)), self._file)
         else:
-            names = list(database.arrow_stream(io.BytesIO(self._head)).schema.names)
+            names = self._read_batches(io.BytesIO(self._head)).schema.names
         refuse_duplicates(names, "Standard input")
         return names
 
@@ -217,11 +228,11 @@ class Stream(Inputs):
 
     def lacking(self, needed: list[str]) -> str:
         """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""
-        return "" if self._file.format == "jsonl" else super().lacking(needed)
+        return super().lacking(needed) if self._form.uniform else ""
 
     def advice(self, needed: list[str]) -> str:
         """See `Inputs.advice`."""
-        if self.is_csv:
+        if self.takes_options:
             return csv_advice.for_header(self._head, self._file, needed)
         return super().advice(needed)
 
@@ -233,9 +244,9 @@ class Stream(Inputs):
         kept.seek(0)
         try:
             found = (
-                text_types(self._text(kept), self._file, len(self.columns()))
-                if self._file.format in TEXT
-                else stream_types(database.arrow_stream(kept), self._categories)
+                self._form.types(self._text(kept), self._file, len(self.columns()))
+                if isinstance(self._form, TextFormat)
+                else stream_types(self._read_batches(kept), self._categories)
             )
         except (ValueError, pa.ArrowException) as error:
             raise JobFailed(
@@ -248,10 +259,10 @@ class Stream(Inputs):
     def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
         """See `Inputs.parts`."""
         with self._kept:
-            if self._file.format in TEXT:
+            if isinstance(self._form, TextFormat):
                 yield from partitioner.stream(self._file, self._text(self._stream))
             else:
-                batches = database.arrow_stream(self._stream)
+                batches = self._read_batches(self._stream)
                 yield from partitioner.batches(map(self._categories.complete, batches))
 
     def reads(self) -> list[str]:

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cloche.serving.batch.input import record_boundaries
-from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, read_header, refuse_endless
+from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, refuse_endless
+from cloche.serving.batch.input.formats.catalog import input_format
+from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.job.pinned_job import COLUMNAR
 from cloche.serving.batch.storage import atomic_write, format_writers
 from cloche.serving.errors import JobFailed
 
@@ -120,7 +119,7 @@ class Partitioner:
                 )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        if file.format in COLUMNAR:
+        if isinstance(input_format(file.format), ColumnarFormat):
             return self._of_groups(file, index, done)
         if file.local and not file.packed and not file.recoded:
             return self._of_bytes(file, index)
@@ -143,7 +142,7 @@ class Partitioner:
         with streamed(file) as stream:
             for header, start, block in cutter.blocks(stream):
                 yield Part(
-                    index, file.name, file.format, start, start + len(block),
+                    index, file.name, file.format, start, start + len(block), index,
                     header=len(header), constants=file.constants,
                 )  # fmt: skip
                 index += 1
@@ -161,7 +160,7 @@ class Partitioner:
             if index not in done:
                 place = self._keep(index, header + block, suffix)
             yield Part(
-                index, str(place), file.format, len(header), len(header) + len(block),
+                index, str(place), file.format, len(header), len(header) + len(block), index,
                 header=len(header), constants=file.constants, transient=True,
             )  # fmt: skip
             index += 1
@@ -189,7 +188,7 @@ class _Cutter:
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._file = file
-        self._is_csv = file.format == "csv"
+        self._form = cast("TextFormat", input_format(file.format))
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, bytes]]:
@@ -197,14 +196,14 @@ class _Cutter:
 
         A file without rows has one empty block, so that its header is checked.
         """
-        header, waiting = read_header(stream, self._file) if self._is_csv else (b"", b"")
+        header, waiting = self._form.read_header(stream, self._file)
         start, size, first, ended = len(header), self._size, True, False
         while True:
             while len(waiting) < size and not ended:
                 more = stream.read(size - len(waiting))
                 waiting, ended = waiting + more, not more
             last = ended and len(waiting) <= size
-            end = len(waiting) if last else self._end(waiting[:size])
+            end = len(waiting) if last else self._form.last_end(waiting[:size], self._file)
             if end or (last and first):
                 yield header, start, waiting[:end]
                 first = False
@@ -215,24 +214,12 @@ class _Cutter:
             size = self._size if end else 2 * size
             refuse_endless(self._file.name, waiting, max(MOST_RECORD_BYTES, 4 * self._size))
 
-    def _end(self, block: bytes) -> int:
-        if not self._is_csv:
-            return block.rfind(b"\n") + 1
-        return record_boundaries.last_end(block, self._file.form)
-
 
 def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as opened_file:
         try:
-            if file.format == "parquet":
-                metadata = pq.ParquetFile(opened_file).metadata
-                sizes = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-                found = [(i, one.num_rows, one.total_byte_size) for i, one in enumerate(sizes)]
-            else:
-                reader = pa.ipc.open_file(opened_file)
-                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
-                found = [(i, one.num_rows, one.nbytes) for i, one in enumerate(batches)]
+            found = cast("ColumnarFormat", input_format(file.format)).groups(opened_file)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])

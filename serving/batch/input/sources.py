@@ -23,16 +23,11 @@ from pyarrow import fs
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.file_kinds import other_kind
+from cloche.serving.batch.input.formats.catalog import input_format, input_formats
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import JobFailed, SettingsError
 from cloche.values import compressed_streams
 
-_FORMATS = {
-    ".csv": "csv", ".tsv": "csv", ".txt": "csv",
-    ".jsonl": "jsonl", ".ndjson": "jsonl",
-    ".parquet": "parquet", ".pq": "parquet",
-    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
-}  # fmt: skip
 _PACKED: dict[str, Callable[[Any], Any]] = {
     ".gz": gzip.open,
     **{
@@ -50,7 +45,7 @@ class InputFile:
 
     Attributes:
         name: The path or URI.
-        format: `csv`, `jsonl`, `parquet` or `arrow`.
+        format: One of `formats.catalog.INPUT_FORMATS`.
         size: The size in bytes.
         fingerprint: A hash of size and modification time, which changes when the file changes.
         local: Whether the file is on this machine, so that workers can read byte ranges of it.
@@ -75,7 +70,7 @@ class InputFile:
     @property
     def recoded(self) -> bool:
         """Whether the file is CSV in an encoding other than UTF-8."""
-        return self.format == "csv" and bool(self.reading.encoding)
+        return input_format(self.format).takes_options and bool(self.reading.encoding)
 
 
 def find(source: str, given_format: str | None = None) -> list[InputFile]:
@@ -94,7 +89,7 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     if not found:
         raise JobFailed(f"{source}: nothing is there, or not yet. Score it again when it has come.")
     if not usable:
-        kind = ""
+        kind, ends = "", [one for form in input_formats() for one in form.suffixes]
         with (
             suppress(OSError),  # if the file cannot be read, the message gives only its name
             system.open_input_stream(found[0].path, compression=None) as file,
@@ -103,7 +98,7 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
         raise SettingsError(
             f"{source}: no file to score is there; there is {found[0].path}"
             + (f", which is {kind}" if kind else
-               f". Known are names that end in {', '.join(_FORMATS)}; for others give "
+               f". Known are names that end in {', '.join(ends)}; for others give "
                "--input-format csv or another")
         )  # fmt: skip
     local = isinstance(system, fs.LocalFileSystem)
@@ -274,7 +269,9 @@ def _hidden(path: str, folder: str) -> bool:
 def _format_of(path: str) -> tuple[str | None, str]:
     name = Path(path.lower())
     packed = name.suffix if name.suffix in _PACKED else ""
-    return _FORMATS.get(name.with_suffix("").suffix if packed else name.suffix), packed
+    suffix = name.with_suffix("").suffix if packed else name.suffix
+    known = (form.name for form in input_formats() if suffix in form.suffixes)
+    return next(known, None), packed
 
 
 def _described(

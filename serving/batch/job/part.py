@@ -15,10 +15,11 @@ class Part:
     Attributes:
         index: The position of the part in the row order of the input, from 0.
         source: The path or URI of the file.
-        format: `csv`, `jsonl`, `parquet` or `arrow`.
+        format: The format of the file.
         start: The first byte (text), or the first row within the group (columnar).
         stop: The byte or row after the last one.
-        group: The number of the row group or record batch in a columnar file.
+        group: The number of the row group or record batch in a columnar file; for text, that of
+            the part.
         header: The number of bytes up to the end of a CSV file's header.
         constants: Columns given by directory names like `date=2013-11-01`.
         types: Column → its type in the whole file, for a version without a signature.

@@ -3,8 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-TEXT = ("csv", "jsonl")
-COLUMNAR = ("parquet", "arrow")
+TEXT = ("csv", "jsonl")  # formats of outputs
 
 
 @dataclass(frozen=True, slots=True)

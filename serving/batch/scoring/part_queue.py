@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Collection, Iterator
 
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.job.pinned_job import COLUMNAR
 
 Lane = tuple[str, int]
 
 
 def lane(part: Part) -> Lane:
     """Return the lane of a part: its row group, or the part itself for text."""
-    return part.source, part.group if part.format in COLUMNAR else part.index
+    return part.source, part.group
 
 
 class PartQueue:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
-from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input.bisection import bisect_failures
 from cloche.serving.batch.input.readers.casting import Types, type_advice
 from cloche.serving.batch.input.readers.rows import UNFIT
 from cloche.serving.batch.job.pinned_job import Job
@@ -162,7 +162,7 @@ class RowScorer:
             reasons[str(refusal)] = refusal
             return str(refusal)
 
-        done, failed = divide(attempt, len(inputs), reason)
+        done, failed = bisect_failures(attempt, len(inputs), reason)
         return done, {at: reasons[text] for at, text in failed.items()}
 
     def _refuse_hopeless(self, inputs: pd.DataFrame, offsets: Any) -> None:

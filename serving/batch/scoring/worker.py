@@ -13,10 +13,9 @@ import pandas as pd
 import pyarrow as pa
 
 from cloche.serving.batch.input.csv_options import CsvOptions
+from cloche.serving.batch.input.formats.catalog import input_formats
 from cloche.serving.batch.input.readers.casting import scalar_types
-from cloche.serving.batch.input.readers.columnar import ColumnarReader
-from cloche.serving.batch.input.readers.csv import CsvReader
-from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader
+from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import Columns, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
@@ -28,6 +27,8 @@ from cloche.serving.batch.scoring.row_scorer import OnStep, RowScorer
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.reference_profile import load_profile
 from cloche.values import tensors
+
+_FORMATS = input_formats()  # imported here, before workers are forked
 
 
 class Worker:
@@ -69,39 +70,38 @@ class Worker:
             schema = tensors.without_name(schema)
         elif schema is not None and schema.has_input_names():
             inputs = [str(name) for name in schema.input_names()]
-        carried = job.layout.carried
-        verbatim = job.layout.format == "csv"
-        text = CsvReader(inputs, carried, types, CsvOptions(job.reading), verbatim=verbatim)
-        columnar = ColumnarReader(
-            inputs, carried, types, stored=schema is None, coded=self._scorer.takes_columns
-        )
-        lines = JsonLinesReader(inputs, carried, types, schema)
-        self._readers: dict[str, Any] = {
-            "csv": text, "jsonl": lines, "parquet": columnar, "arrow": columnar,
-        }  # fmt: skip
+        settings = ReaderSettings(
+            inputs=inputs, carried=job.layout.carried, types=types, schema=schema,
+            reading=CsvOptions(job.reading), verbatim=job.layout.format == "csv",
+            coded=self._scorer.takes_columns,
+        )  # fmt: skip
+        self._readers: dict[str, Reader] = {form.name: form.reader(settings) for form in _FORMATS}
 
     def finish(
-        self, part: Part, without: dict[int, str] | None = None, rows_per_call: int | None = None
+        self,
+        part: Part,
+        excluded_rows: dict[int, str] | None = None,
+        rows_per_call: int | None = None,
     ) -> FinishedPart:
         """Score a part and write its files.
 
         Args:
             part: The part.
-            without: Offset → reason of rows to refuse without scoring, because they kill workers.
+            excluded_rows: Offset → reason of rows that are refused unscored: they kill workers.
             rows_per_call: The maximum number of rows per call of the model; None for all.
 
         Raises:
             JobFailed: The part cannot be read or written, or no row fits the model.
         """
-        if not without and rows_per_call is None and (finished := self._finish_columns(part)):
+        if not excluded_rows and rows_per_call is None and (finished := self._finish_columns(part)):
             return finished
         started = perf_counter()
         self._on_step("reading")
         rows = self.read(part)
         read = perf_counter()
         refused = {at: RefusedRow(reason) for at, reason in rows.refused.items()}
-        refused |= {at: RefusedRow(reason) for at, reason in (without or {}).items()}
-        chosen = np.flatnonzero(~np.isin(rows.offsets, list(without or ())))
+        refused |= {at: RefusedRow(reason) for at, reason in (excluded_rows or {}).items()}
+        chosen = np.flatnonzero(~np.isin(rows.offsets, list(excluded_rows or ())))
         scored, predictions, failed = self.row_scorer.score(
             _at(rows.inputs, chosen), rows_per_call, rows.offsets[chosen]
         )
@@ -125,12 +125,11 @@ class Worker:
         Raises:
             JobFailed: The part cannot be read or written.
         """
-        columns_of = getattr(self._readers[part.format], "columns", None)
-        if columns_of is None or not self._scorer.takes_columns:
+        if not self._scorer.takes_columns:
             return None
         started = perf_counter()
         self._on_step("reading")
-        columns: Columns | None = columns_of(part)
+        columns = self._readers[part.format].columns(part)
         if columns is None or not (count := columns.inputs.num_rows):
             return None
         read = perf_counter()
@@ -173,15 +172,14 @@ class Worker:
         Raises:
             JobFailed: The part cannot be read.
         """
-        rows: Rows = self._readers[part.format].read(part)
-        return rows
+        return self._readers[part.format].read(part)
 
-    def try_rows(self, part: Part, start: int, stop: int, without: dict[int, str]) -> None:
+    def try_rows(self, part: Part, start: int, stop: int, excluded_rows: dict[int, str]) -> None:
         """Score a range of offsets and keep nothing, to see whether the worker survives."""
         self._on_step("reading")
         rows = self.read(part)
         within = (rows.offsets >= start) & (rows.offsets < stop)
-        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(without)))
+        chosen = np.flatnonzero(within & ~np.isin(rows.offsets, list(excluded_rows)))
         inputs = _at(rows.inputs, chosen).reset_index(drop=True)
         self.row_scorer.try_rows(inputs, rows.offsets[chosen])
 

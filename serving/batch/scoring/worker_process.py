@@ -67,13 +67,13 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         request = json.loads(line)
         part = Part(**request["part"])
         try:
-            without = {int(at): reason for at, reason in request["without"].items()}
+            excluded_rows = {int(at): reason for at, reason in request["without"].items()}
             if "try" in request:
                 start, stop = request["try"]
-                worker.try_rows(part, start, stop, without)
+                worker.try_rows(part, start, stop, excluded_rows)
                 say({"survived": True})
                 continue
-            finished = worker.finish(part, without, request["rows_per_call"])
+            finished = worker.finish(part, excluded_rows, request["rows_per_call"])
             say({"finished": finished.to_json()})
         except ServingError as error:
             say({"failed": str(error)})

@@ -146,13 +146,13 @@ class SafeModel:
             self._apart = self._apart or EnvironmentWorker(self._job, self._directory, self._python)
             return self._apart.send_request(request)
         part = Part(**request["part"])
-        without = {int(at): reason for at, reason in request["without"].items()}
+        excluded_rows = {int(at): reason for at, reason in request["without"].items()}
         worker = self._loaded()
         if "try" in request:
             start, stop = request["try"]
-            worker.try_rows(part, start, stop, without)
+            worker.try_rows(part, start, stop, excluded_rows)
             return {"survived": True}
-        return {"finished": worker.finish(part, without, request["rows_per_call"]).to_json()}
+        return {"finished": worker.finish(part, excluded_rows, request["rows_per_call"]).to_json()}
 
     def _loaded(self) -> Worker:
         if self._worker is None:

@@ -437,7 +437,7 @@ def test_an_environment_that_differs_is_left_for_one_of_its_own_or_completed(sco
 def test_a_column_without_a_type_is_written_in_one_or_signed(
     score, made_models, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("cloche.serving.batch.input.type_inference._BLOCK_CELLS", 16)
+    monkeypatch.setattr("cloche.serving.batch.input.csv_types._BLOCK_CELLS", 16)
 
     def write(first: str) -> None:
         Path("words.csv").write_text("\n".join(["a", *[first] * 40, *["word"] * 40, ""]))

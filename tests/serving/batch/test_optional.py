@@ -9,10 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from mlflow.types import DataType
+from mlflow.types import ColSpec, DataType, Schema
 from pyarrow import feather
 
-from cloche.serving.batch.input.readers.columnar import ColumnarReader
+from cloche.serving.batch.input.formats.catalog import input_format
+from cloche.serving.batch.input.readers.reader import ReaderSettings
 from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.errors import JobFailed
@@ -134,7 +135,8 @@ def test_a_job_that_fails_tells_no_values(rows, score):
 def test_a_large_whole_number_beside_a_gap_keeps_its_digits(types):
     place = Path("rows.parquet")
     pq.write_table(pa.table({"n": pa.array([2**53 + 1, None], pa.int64())}), place)
-    reader = ColumnarReader(None, [], types, stored=False)
+    schema = Schema([ColSpec("long", "n")])
+    reader = input_format("parquet").reader(ReaderSettings(types=types, schema=schema))
     rows = reader.read(Part(0, str(place), "parquet", 0, 2))
     assert rows.inputs["n"].tolist() == [2**53 + 1]
     assert list(rows.refused) == [1]

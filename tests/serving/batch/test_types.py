@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from mlflow.pyfunc.scoring_server import parse_csv_input, parse_parquet_input
 from pyarrow import feather
 
-from cloche.serving.batch.input import inputs, type_inference
+from cloche.serving.batch.input import csv_types, inputs
 from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
 from tests.serving.batch.conftest import HereEngine
@@ -160,7 +160,7 @@ def test_blocks_of_a_large_file_come_together_as_in_pandas(cells, made_models):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         whole = parse_csv_input(io.StringIO(text))
-    found = type_inference.text_types(io.BytesIO(text.encode()), CSV, 2)
+    found = csv_types.infer(io.BytesIO(text.encode()), CSV, 2)
     assert found["a"] == str(whole["a"].dtype)
 
 

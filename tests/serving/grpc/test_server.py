@@ -51,8 +51,8 @@ class Echo:
             self.waiting.append(call)
             self.seen.release()
         elif call.body == b"refuse":
-            refusal = answers.refusal(HttpError(404, "", "nothing: ü\n100%"))
-            call.end(refusal._replace(metadata=(("x-a", b"1"),)))
+            reply = answers.reply_to_error(HttpError(404, "", "nothing: ü\n100%"))
+            call.end(reply._replace(metadata=(("x-a", b"1"),)))
         else:
             metadata = (("x-a", b"1"),)
             call.end(Reply(OK, message=call.body, metadata=metadata))
@@ -161,7 +161,7 @@ def test_a_refusal_has_its_code_its_words_and_its_metadata(channel: grpc.Channel
 
 
 def test_words_are_cut_to_what_clients_take() -> None:
-    text = answers.refusal(HttpError(400, "", "é" * 100_000 + "\ud800")).text
+    text = answers.reply_to_error(HttpError(400, "", "é" * 100_000 + "\ud800")).text
     assert text == "é" * 1024
 
 

@@ -67,7 +67,7 @@ def test_it_has_the_names_that_are_named(named: str, name: str) -> None:
 
 def test_keys_and_clouds_guard_better_than_names() -> None:
     assert all(answered(hosts(api_keys=("k",)), *FOREIGN))
-    assert all(answered(hosts(contract=CLOUD), *FOREIGN))
+    assert all(answered(hosts(cloud_contract=CLOUD), *FOREIGN))
     assert not any(answered(hosts(api_keys=("k",), allowed_hosts=("a.example",)), *FOREIGN))
     hosts().check([(b"accept", b"*/*")])  # who names no host is no browser
 

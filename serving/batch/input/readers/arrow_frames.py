@@ -1,5 +1,6 @@
 """Converts Arrow tables of an input to frames, with the same types in every part."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pandas as pd
@@ -8,6 +9,7 @@ from mlflow.types import DataType
 
 from cloche.serving.batch.input.readers.casting import INTEGERS, Types, type_of
 
+DICTIONARY = "dictionary"  # the type of dictionary-encoded columns, whose dtype depends on the rows
 _NULLABLE = {
     getattr(pa, kind.name.lower())(): kind
     for kind in (
@@ -43,3 +45,21 @@ def plain(table: pa.Table) -> pa.Table:
             decoded = table.column(index).cast(column.type.value_type)
             table = table.set_column(index, column.name, decoded)
     return table.replace_schema_metadata(None)
+
+
+def schema_types(schema: pa.Schema, gaps: Callable[[str], bool]) -> dict[str, str]:
+    """Return column → dtype in a whole table, if a part may show another.
+
+    These are dictionaries, and columns that missing values change.
+
+    Args:
+        schema: The schema of the table.
+        gaps: Returns whether a column has missing values.
+    """
+    full = schema.empty_table().to_pandas().dtypes
+    gappy = pa.table([pa.nulls(1, kind) for kind in schema.types], schema=schema).to_pandas().dtypes
+    encoded = {field.name for field in schema if pa.types.is_dictionary(field.type)}
+    changed = {str(name): str(gappy[name]) for name in full.index if full[name] != gappy[name]}
+    return {name: DICTIONARY for name in encoded if name in full.index} | {
+        name: kind for name, kind in changed.items() if gaps(name)
+    }

@@ -1,58 +1,55 @@
 """Reads parts of Parquet and Arrow files: only the needed columns, batch by batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from mlflow.types import DataType
 
-from cloche.serving.batch.input.categories import dtype_of
-from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
-from cloche.serving.batch.input.readers.casting import Types, cast
+from cloche.serving.batch.input.readers.arrow_frames import DICTIONARY, frame_of, plain
+from cloche.serving.batch.input.readers.casting import cast
+from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import Columns, Rows, attach
 from cloche.serving.batch.input.sources import opened
-from cloche.serving.batch.input.type_inference import DICTIONARY
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 
+# Returns which columns are read; None for all.
+Select = Callable[[pa.Schema], list[str] | None]
+# From a file, the number of a group, and the texts that may come as codes and dictionaries.
+Batches = Callable[[Any, int, Select, Sequence[str]], Iterator[pa.RecordBatch]]
+Dtype = Callable[[Any, str], Any]
 
-class ColumnarReader:
+
+class ColumnarReader(Reader):
     """Reads parts of columnar files; consecutive parts do not read earlier rows again."""
 
-    def __init__(
-        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types, *, stored: bool,
-        coded: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, batches: Batches, dtype: Dtype, settings: ReaderSettings) -> None:
         """Store the settings.
 
         Args:
-            inputs: The names of the model's columns; None for all columns.
-            carried: The names of the columns that are copied into the output.
-            types: The column types of the signature.
-            stored: Whether the model gets the table as pandas stored it.
-            coded: Whether the model's texts are read as codes and dictionaries where a Parquet
-                file has them so.
+            batches: Returns the batches of a group of a file.
+            dtype: Returns the dtype that pandas gives a column of a whole file.
+            settings: The settings; without a schema, the model gets tables as pandas stored them.
         """
-        self._inputs = inputs
-        self._carried = carried
-        self._types = types
-        self._stored = stored
+        self._batches, self._dtype = batches, dtype
+        self._inputs = inputs = settings.inputs
+        self._carried = carried = settings.carried
+        self._types = types = settings.types
+        self._stored = settings.schema is None
         texts = [name for name, kind in types.items() if kind is DataType.string]
         self._cursor = _Cursor(
+            batches,
             None if inputs is None else {*inputs, *carried},
-            [str(name) for name in texts if coded and name not in carried],
+            [str(name) for name in texts if settings.coded and name not in carried],
         )
 
     def read(self, part: Part) -> Rows:
-        """Return the typed rows of a part.
-
-        Raises:
-            JobFailed: The file cannot be read.
-        """
+        """See `Reader.read`."""
         table = self._cursor.table(part)
         typed, refused = self._typed(table, part)
         carried = self._copied(table, part)
@@ -61,17 +58,12 @@ class ColumnarReader:
             carried = carried.take(pa.array(offsets))
         return Rows(
             typed.reset_index(drop=True), carried, offsets, table.num_rows,
-            lambda wanted: _Cursor(None).table(part).take(pa.array(wanted)).to_pylist(), refused,
+            lambda wanted: _Cursor(self._batches).table(part).take(pa.array(wanted)).to_pylist(),
+            refused,
         )  # fmt: skip
 
     def columns(self, part: Part) -> Columns | None:
-        """Return the rows of a part as they are stored.
-
-        None if a column of texts is empty, which pandas takes for objects.
-
-        Raises:
-            JobFailed: The file cannot be read.
-        """
+        """See `Reader.columns`. None if a column of texts is empty: pandas takes it for objects."""
         table = self._cursor.table(part)
         names = [str(name) for name, kind in self._types.items() if kind is DataType.string]
         texts = [name for name in names if name in table.column_names]
@@ -94,13 +86,20 @@ class ColumnarReader:
             frame = frame.reset_index(drop=True)
             frame = frame.astype(
                 {
-                    name: _categories(part, name) if kind == DICTIONARY else kind
+                    name: self._categories(part, name) if kind == DICTIONARY else kind
                     for name, kind in part.types.items()
                     if name in frame
                 }
             )
         attach(frame, {name: part.constants[name] for name in names if name in part.constants})
         return cast(frame, self._types)
+
+    def _categories(self, part: Part, name: str) -> Any:
+        """Return the dtype of a column in its whole file, with all categories."""
+        try:
+            return _dtype_of(self._dtype, part.source, name)
+        except (pa.ArrowException, OSError) as error:
+            raise JobFailed(f"{part.source}: cannot be read: {error}") from error
 
     def _copied(self, table: pa.Table, part: Part) -> pa.Table:
         """Return the columns that are copied into the output."""
@@ -111,7 +110,10 @@ class ColumnarReader:
 class _Cursor:
     """A reading position in a row group that only moves forward."""
 
-    def __init__(self, wanted: set[str] | None, coded: Sequence[str] = ()) -> None:
+    def __init__(
+        self, batches: Batches, wanted: set[str] | None = None, coded: Sequence[str] = ()
+    ) -> None:
+        self._batches_of = batches
         self._wanted = wanted
         self._coded = coded
         self._last: tuple[Part, pa.Table] | None = None
@@ -139,23 +141,7 @@ class _Cursor:
         self._files.close()
         self._at, self._row, self._rest = (part.source, part.group), 0, None
         file = self._files.enter_context(opened(part.source))
-        if part.format == "parquet":
-            reader = pq.ParquetFile(file, buffer_size=1 << 20)
-            if coded := [name for name in self._coded if _is_text(reader.schema_arrow, name)]:
-                known = reader.metadata
-                reader = pq.ParquetFile(
-                    file, buffer_size=1 << 20, metadata=known, read_dictionary=coded
-                )
-            self._batches = reader.iter_batches(
-                batch_size=1 << 16,
-                row_groups=[part.group],
-                columns=self._names(reader.schema_arrow),
-                use_threads=False,
-            )
-        else:
-            batch = pa.ipc.open_file(file).get_batch(part.group)
-            names = self._names(batch.schema)
-            self._batches = iter([batch if names is None else batch.select(names)])
+        self._batches = self._batches_of(file, part.group, self._names, self._coded)
 
     def _names(self, schema: pa.Schema) -> list[str] | None:
         if self._wanted is None:
@@ -180,20 +166,14 @@ class _Cursor:
         return table.slice(0, count)
 
 
-def _is_text(schema: pa.Schema, name: str) -> bool:
-    return name in schema.names and pa.types.is_string(schema.field(name).type)
-
-
-def _categories(part: Part, name: str) -> Any:
-    """Return the dtype of a dictionary-encoded column in its whole file, with all categories."""
-    try:
-        return dtype_of(part.source, part.format, name)
-    except (pa.ArrowException, OSError) as error:
-        raise JobFailed(f"{part.source}: cannot be read: {error}") from error
-
-
 def _with_constants(table: pa.Table, constants: dict[str, str]) -> pa.Table:
     for name, value in constants.items():
         if name not in table.column_names:
             table = table.append_column(name, pa.repeat(pa.scalar(value), table.num_rows))
     return table
+
+
+@lru_cache(maxsize=64)
+def _dtype_of(dtype: Dtype, source: str, name: str) -> Any:
+    with opened(source) as file:
+        return dtype(file, name)

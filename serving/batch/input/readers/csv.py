@@ -21,12 +21,13 @@ import pyarrow.csv as arrow_csv
 from mlflow.types import DataType
 from pandas.errors import EmptyDataError, ParserError, ParserWarning
 
-from cloche.serving.batch.input import record_boundaries, type_inference
-from cloche.serving.batch.input.bisection import divide
+from cloche.serving.batch.input import csv_types, record_boundaries
+from cloche.serving.batch.input.bisection import bisect_failures
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
 from cloche.serving.batch.input.readers.csv_columns import CsvColumns
+from cloche.serving.batch.input.readers.reader import Reader
 from cloche.serving.batch.input.readers.rows import NOT_UTF8, Columns, Rows, attach
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
@@ -41,9 +42,9 @@ _DTYPES: dict[Any, str] = {
 }
 # Inferred type of a whole file that is no dtype → the dtype with which its parts are read.
 _OF_WHOLE: dict[str, str | None] = dict.fromkeys(
-    (type_inference.INTEGERS, type_inference.VERBATIM, type_inference.MIXED), "str"
+    (csv_types.INTEGERS, csv_types.VERBATIM, csv_types.MIXED), "str"
 )
-_AS_IT_STANDS = {type_inference.VERBATIM, type_inference.MIXED}
+_AS_IT_STANDS = {csv_types.VERBATIM, csv_types.MIXED}
 csv.field_size_limit(1 << 30)  # records are limited in `csv_header`
 _REFUSALS = (ValueError, ParserError, ParserWarning, OverflowError, UnicodeDecodeError)
 
@@ -52,7 +53,7 @@ class HeaderUndecodable(JobFailed):
     """The header cannot be decoded with the encoding of the CSV options."""
 
 
-class CsvReader:
+class CsvReader(Reader):
     """Reads parts of CSV files."""
 
     def __init__(
@@ -77,11 +78,7 @@ class CsvReader:
         self._by_column = CsvColumns(inputs, carried, types, reading, _DTYPES)
 
     def read(self, part: Part) -> Rows:
-        """Return the typed rows of a part.
-
-        Raises:
-            JobFailed: The file cannot be read.
-        """
+        """See `Reader.read`."""
         header, body = _bytes(part)
         form = self._reading.form(part.source)
         refused: dict[int, str] = {}
@@ -110,11 +107,7 @@ class CsvReader:
         )  # fmt: skip
 
     def columns(self, part: Part) -> Columns | None:
-        """Return the rows of a part as columns; None if only a frame can be read.
-
-        Raises:
-            JobFailed: The file cannot be read.
-        """
+        """See `Reader.columns`."""
         # as numbers, columns that are copied would be those of the frame
         copied = not self._verbatim and not set(self._carried).isdisjoint(self._inputs or ())
         if part.constants or copied or self._inputs is None or not self._by_column.possible:
@@ -175,7 +168,7 @@ class CsvReader:
             return frame
         frame = frame.astype({name: object for name in names if found.get(name) == "object"})
         for name in names:
-            if found.get(name) == type_inference.INTEGERS:
+            if found.get(name) == csv_types.INTEGERS:
                 cells = [cell if pd.isna(cell) else int(cell) for cell in frame[name]]
                 frame[name] = pd.Series(cells, dtype=object)
         return frame
@@ -233,7 +226,7 @@ class CsvReader:
         def parse(start: int, stop: int) -> pd.DataFrame:
             return self._parsed(header, b"".join(good[start:stop]), form, found)
 
-        frames, failed = divide(parse, len(good), _reason)
+        frames, failed = bisect_failures(parse, len(good), _reason)
         refused |= {int(offsets[position]): reason for position, reason in failed.items()}
         kept = np.delete(offsets, list(failed))
         pieces = [frame for _, _, frame in frames] or [self._parse(header, b"", form, found)]

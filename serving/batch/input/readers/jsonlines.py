@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mlflow.exceptions import MlflowException
-from mlflow.types import Schema
 from mlflow.utils.proto_json_utils import (
     cast_df_types_according_to_schema,
     dataframe_from_parsed_json,
 )
 
-from cloche.serving.batch.input.bisection import divide
-from cloche.serving.batch.input.readers.casting import Types, cast
+from cloche.serving.batch.input.bisection import bisect_failures
+from cloche.serving.batch.input.readers.casting import cast
+from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import NOT_UTF8, UNFIT, Rows, attach
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
@@ -28,28 +28,18 @@ MOST_NESTED = 256  # a depth that every library on the way to the model and back
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
-class JsonLinesReader:
+class JsonLinesReader(Reader):
     """Reads parts of JSON lines files."""
 
-    def __init__(
-        self,
-        inputs: Sequence[str] | None,
-        carried: Sequence[str],
-        types: Types,
-        schema: Schema | None,
-    ) -> None:
-        self._inputs = inputs
-        self._carried = carried
-        self._types = types
-        self._schema = schema
-        self._guard = MissingValueGuard(schema)
+    def __init__(self, settings: ReaderSettings) -> None:
+        self._inputs = settings.inputs
+        self._carried = settings.carried
+        self._types = settings.types
+        self._schema = settings.schema
+        self._guard = MissingValueGuard(settings.schema)
 
     def read(self, part: Part) -> Rows:
-        """Return the typed rows of a part.
-
-        Raises:
-            JobFailed: The file cannot be read.
-        """
+        """See `Reader.read`."""
         lines = _lines(part)
         objects: list[dict[str, Any]] = []
         offsets: list[int] = []
@@ -64,7 +54,7 @@ class JsonLinesReader:
             else:
                 refused[offset] = "the row is not a JSON object" if _is_utf8(line) else NOT_UTF8
         places = np.array(offsets, np.int64)
-        pieces, failed = divide(
+        pieces, failed = bisect_failures(
             lambda a, b: self._frame(objects[a:b], part.types), len(objects), _reason
         )
         refused |= {int(places[at]): reason for at, reason in failed.items()}

@@ -1,0 +1,35 @@
+"""CSV: text with a header, written as `--options` say."""
+
+from typing import Any
+
+from cloche.serving.batch.input import csv_types, record_boundaries
+from cloche.serving.batch.input.csv_header import read_header
+from cloche.serving.batch.input.formats.format import TextFormat
+from cloche.serving.batch.input.readers.csv import CsvReader, header_columns
+from cloche.serving.batch.input.readers.reader import ReaderSettings
+from cloche.serving.batch.input.sources import InputFile
+from cloche.serving.errors import JobFailed
+
+
+def _columns(stream: Any, file: InputFile) -> list[str]:
+    header, _ = read_header(stream, file)
+    try:
+        return header_columns(header, file.reading, file.form)
+    except JobFailed as error:
+        raise type(error)(f"{file.name}: {error}") from error
+
+
+def _reader(use: ReaderSettings) -> CsvReader:
+    return CsvReader(use.inputs, use.carried, use.types, use.reading, verbatim=use.verbatim)
+
+
+FORMAT = TextFormat(
+    name="csv",
+    suffixes=(".csv", ".tsv", ".txt"),
+    columns=_columns,
+    types=csv_types.infer,
+    reader=_reader,
+    takes_options=True,
+    read_header=read_header,
+    last_end=lambda block, file: record_boundaries.last_end(block, file.form),
+)

@@ -1,0 +1,73 @@
+"""The records of input formats: text is cut where records end, tables come in groups of rows."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
+from cloche.serving.batch.input.sources import InputFile, opened, streamed
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Format:
+    """What is known about an input format.
+
+    Attributes:
+        name: The name of the format, which is that of its module.
+        suffixes: The ends of file names.
+        kind: A pattern of a file's first bytes, and what such a file is and how it is scored, as a
+            clause; None if nothing tells the format.
+        columns: Returns the column names of a source, which `opened` returns.
+        types: Returns column → type in a whole source with a number of columns; for columnar files
+            if a part may show another. Raises ValueError or pa.ArrowException.
+        reader: Makes the reader of parts.
+        uniform: Whether all rows of a file have the same columns.
+        takes_options: Whether the CSV options say how a file is written.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    kind: tuple[bytes, str] | None = None
+    columns: Callable[[Any, InputFile], list[str]]
+    types: Callable[[Any, InputFile, int], dict[str, str]]
+    reader: Callable[[ReaderSettings], Reader]
+    uniform: bool = True
+    takes_options: bool = False
+
+    def opened(self, file: InputFile) -> AbstractContextManager[Any]:
+        """Open a file for random access, or one of text as a stream of UTF-8."""
+        return opened(file.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TextFormat(Format):
+    """A format without types, whose parts are ranges of bytes.
+
+    Attributes:
+        read_header: Returns the bytes of a stream before the first row, and those read beyond.
+        last_end: Returns the offset after the last whole record of a block; 0 if none is complete.
+    """
+
+    read_header: Callable[[Any, InputFile], tuple[bytes, bytes]]
+    last_end: Callable[[bytes, InputFile], int]
+
+    def opened(self, file: InputFile) -> AbstractContextManager[Any]:
+        """See `Format.opened`."""
+        return streamed(file)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ColumnarFormat(Format):
+    """A format with types of its own, whose parts are rows of a group.
+
+    Attributes:
+        groups: Returns the number, rows and bytes in memory of each row group or record batch.
+        read_stream: Returns the schema and batches of a stream as a `pa.RecordBatchReader`; None
+            for a format that is read from its end.
+    """
+
+    groups: Callable[[Any], list[tuple[int, int, int]]]
+    read_stream: Callable[[Any], pa.RecordBatchReader] | None = None

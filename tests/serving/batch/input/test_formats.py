@@ -1,0 +1,57 @@
+"""A format of input is one module, and all else asks its record."""
+
+import ast
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from mlflow.types import DataType
+
+from cloche.serving import batch
+from cloche.serving.batch.input import file_kinds, formats
+from cloche.serving.batch.input.formats import catalog
+from cloche.serving.batch.input.inputs import Files
+from cloche.serving.batch.input.partitions import Partitioner
+from cloche.serving.batch.input.readers.reader import ReaderSettings
+
+
+def test_a_format_needs_a_module_and_a_line_in_the_catalog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A format like CSV, whose rows are read from a folder of its files."""
+    made: Any = ModuleType("sheet")
+    kind = (b"SHEET", "a sheet: score it with --input-format sheet")
+    made.FORMAT = replace(
+        catalog.input_format("csv"), name="sheet", suffixes=(".sheet",), kind=kind
+    )
+    monkeypatch.setitem(sys.modules, f"{formats.__name__}.sheet", made)
+    monkeypatch.setattr(catalog, "INPUT_FORMATS", (*catalog.INPUT_FORMATS, "sheet"))
+    (tmp_path / "rows.sheet").write_text("a,b\n1,x\n2,y\n")
+    found = Files(str(tmp_path), None)
+    assert (found.columns(), found.inferred()) == (
+        ["a", "b"], {str(tmp_path / "rows.sheet"): {"a": "int64", "b": "str"}},
+    )  # fmt: skip
+    (part,) = found.parts(Partitioner(10, tmp_path), frozenset())
+    reader = catalog.input_format(part.format).reader(
+        ReaderSettings(types={"a": DataType.long}, schema=None)
+    )
+    assert reader.read(part).inputs["a"].tolist() == [1, 2]
+    assert file_kinds.other_kind(b"SHEET") == kind[1]
+
+
+def test_only_the_module_of_a_format_knows_its_name() -> None:
+    """Outputs have formats of their own: `layout.format`."""
+    (folder,) = batch.__path__
+    compared = [
+        f"{path.relative_to(folder)}:{node.lineno}"
+        for path in Path(folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.Attribute)
+        and node.left.attr == "format"
+        and not ast.unparse(node.left).endswith("layout.format")
+    ]
+    assert compared == []
