@@ -53,7 +53,7 @@ def _locked(message: str) -> str:
     return (
         f"The registry's database {without_password(str(mlflow.get_tracking_uri()))} is locked: "
         "another program writes into it. Try again when that has ended; where several programs "
-        "write, use PostgreSQL in the place of SQLite."
+        "write, export MLFLOW_TRACKING_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
     )
 
 
