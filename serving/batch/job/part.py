@@ -36,6 +36,11 @@ class Part:
     types: dict[str, str] = field(default_factory=dict)
     transient: bool = False
 
+    @property
+    def within_file(self) -> bool:
+        """Whether the part begins within its file or stream: other rows are before it."""
+        return bool(self.start > self.header or self.group or (self.transient and self.index))
+
     def to_json(self) -> dict[str, Any]:
         """Return the part as data for `json.dumps`."""
         return asdict(self)
