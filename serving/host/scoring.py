@@ -240,6 +240,8 @@ def _explain_mistake(
             trace(error),
         )
         mistake = Mistake(GENERAL)
+    if status >= 500 and (mistake.columns or mistake.row is not None):
+        status, code = 400, BAD_REQUEST  # MLflow calls some mistakes of clients its own
     return RequestRefused(
         mistake.message, status=status, code=code, columns=mistake.columns, row=mistake.row,
         expected=mistake.expected,
