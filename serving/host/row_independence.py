@@ -30,6 +30,7 @@ _EVERY = _FLOATS | _INTEGERS | _TEXTS | {DataType.boolean}
 _CHANGED = (_EVERY, _EVERY - _TEXTS, _FLOATS)  # a model may refuse texts and codes it never saw
 _MOST_GAPS = 32  # columns that are left out one by one, if a model refuses all gaps at once
 _LIBRARIES = {f"mlflow.{name}" for name in ("catboost", "lightgbm", "sklearn", "xgboost")}
+_TOLERANCE = 1e-9
 _UNKNOWN = (
     "Whether this model looks across rows could not be found out, so its requests are not joined: "
     "%s"
@@ -88,14 +89,12 @@ def made_up_example(metadata: Model, types: Sequence[DataType]) -> Table | None:
 def _examine(score: Score, example: Table, types: Sequence[DataType]) -> Found:
     if example.length > 1 and not _same(score, example):
         return Found.DEPENDENT
-    first, *others = (_cells(table) for table in example.single_rows()[:2])
-    pair = next((pair for pair in _pairs(first, types) if _answers(score, pair, example)), None)
-    if pair is None and not others:
+    rows: list[Row] = [_cells(table) for table in example.single_rows()[:2]]
+    pair = next((pair for pair in _pairs(rows[0], types) if _answers(score, pair, example)), rows)
+    if len(pair) < 2:
         return Found.UNTRIED
-    tried = pair or [first, *others]
-    same = all(
-        _same(score, _table(rows, example))
-        for rows in (tried, *_with_gaps(score, tried, types, example))
+    same = _same(score, _table(pair, example)) and all(
+        _same_without(score, [*pair, gap], example) for gap in _gaps(score, pair, types, example)
     )
     return Found.INDEPENDENT if same else Found.DEPENDENT
 
@@ -121,27 +120,22 @@ def _other(cell: Any, kind: DataType, changed: frozenset[DataType]) -> Any:
     return cell * 1.5 + 1 if cell is not None and math.isfinite(cell) else 1.0
 
 
-def _with_gaps(
+def _gaps(
     score: Score, rows: list[Row], types: Sequence[DataType], example: Table
-) -> Iterator[list[Row]]:
-    """Yield the rows with another one that has gaps, where the model answers that."""
-    alone = _MOST_GAPS
+) -> Iterator[Row]:
+    """Yield the first row with gaps, as many as the model answers beside `rows`."""
+    left = _MOST_GAPS
     for kinds in (_FLOATS, _TEXTS):
         columns = [at for at, kind in enumerate(types) if kind in kinds]
-        if not columns:
-            continue
-        rest = [*rows, _gaps(rows[0], columns)]
-        if _answers(score, rest, example):
-            yield rest
-            continue
-        chosen, alone = columns[:alone], max(alone - len(columns), 0)
-        for at in chosen if len(columns) > 1 else ():
-            rest = [*rows, _gaps(rows[0], [at])]
-            if _answers(score, rest, example):
-                yield rest
+        if columns and _answers(score, [*rows, gap := _without(rows[0], columns)], example):
+            yield gap
+        elif len(columns) > 1:
+            chosen, left = columns[:left], max(left - len(columns), 0)
+            singly = (_without(rows[0], [at]) for at in chosen)
+            yield from (gap for gap in singly if _answers(score, [*rows, gap], example))
 
 
-def _gaps(row: Row, columns: Sequence[int]) -> Row:
+def _without(row: Row, columns: Sequence[int]) -> Row:
     return [None if at in columns else cell for at, cell in enumerate(row)]
 
 
@@ -165,20 +159,26 @@ def _answers(score: Score, rows: Sequence[Row], example: Table) -> bool:
 def _same(score: Score, table: Table) -> bool:
     """Whether the rows of `table` get the same predictions together and alone.
 
-    Rounding differences of numerical libraries in larger batches are tolerated.
+    Rounding differences of numerical libraries in larger batches are tolerated. A column that holds
+    nothing but gaps has another type, so that rows with gaps are not asked alone.
     """
-    (together,) = score([ParsedRequest(table, write_predictions)])
-    if together is None:
-        return False
-    joined = json.loads(together.body)["predictions"]
-    if not isinstance(joined, list) or len(joined) != table.length:
-        return False
-    for row, single in zip(joined, table.single_rows(), strict=True):
-        try:
-            (alone,) = score([ParsedRequest(single, write_predictions)])
-        except Exception:  # noqa: BLE001  # a model may raise anything, here for want of other rows
-            return False
-        own = json.loads(alone.body)["predictions"] if alone else None
-        if not (isinstance(own, list) and len(own) == 1 and isclose(row, own[0], tolerance=1e-9)):
-            return False
-    return True
+    together = _predictions(score, table)
+    return together is not None and all(
+        isclose([row], _predictions(score, single), tolerance=_TOLERANCE)
+        for row, single in zip(together, table.single_rows(), strict=True)
+        if None not in _cells(single)
+    )
+
+
+def _same_without(score: Score, rows: list[Row], example: Table) -> bool:
+    """Whether all rows but the first get the same predictions without the first one."""
+    together = _predictions(score, _table(rows, example))
+    fewer = _predictions(score, _table(rows[1:], example))
+    return together is not None and isclose(together[1:], fewer, tolerance=_TOLERANCE)
+
+
+def _predictions(score: Score, table: Table) -> list[Any] | None:
+    """Return one prediction for each row; None if the model answers otherwise."""
+    (answer,) = score([ParsedRequest(table, write_predictions)])
+    found = json.loads(answer.body)["predictions"] if answer else None
+    return found if isinstance(found, list) and len(found) == table.length else None

@@ -98,6 +98,16 @@ def test_one_row_of_any_type_is_changed_to_another_one(
     assert examine_rows(score_of(predict, types), Table("", [[cell]]), types) is found
 
 
+@pytest.mark.parametrize("rows", [[["a"]], [["a"], [None]]])
+def test_a_missing_text_is_not_asked_alone(rows: list[list[Any]]) -> None:
+    """Scenario: pandas gives a column of gaps another type, and such requests are not joined."""
+
+    def predict(cells: list[Any]) -> list[str]:
+        return [f"{pd.Series(cells).dtype}" for _ in cells]
+
+    assert examine_rows(score_of(predict, TEXT), Table("", rows), TEXT) is Found.INDEPENDENT
+
+
 def test_gaps_that_a_model_refuses_in_one_column_are_tried_in_the_others() -> None:
     types = [DataType.double, DataType.double]
 
