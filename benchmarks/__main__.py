@@ -19,6 +19,7 @@ from benchmarks.processes import (
     answers,
     free_port,
     mebibytes,
+    path_of,
     running,
 )
 from benchmarks.results import Load, Missing, Run, Start, write
@@ -124,7 +125,7 @@ def _measure(pair: Pair, chosen: argparse.Namespace, result: Load) -> None:
         environment = os.environ | {
             "MLFLOW_TRACKING_URI": pair.made.registry,
             "XDG_CACHE_HOME": scratch,
-            "PATH": f"{pair.python.parent}{os.pathsep}{os.environ['PATH']}",  # MLflow runs uvicorn
+            "PATH": path_of(pair.python),
         }
         log = Path(scratch) / "server.log"
         with running(contender.command(place), environment, log) as server:

@@ -22,7 +22,7 @@ from benchmarks.batch_report import WAYS
 from benchmarks.batch_results import BatchRun, Results, Task, Unmeasured, read, write
 from benchmarks.errors import NotServing
 from benchmarks.models.store import Trained, trained
-from benchmarks.processes import Server, mebibytes, running
+from benchmarks.processes import Server, mebibytes, path_of, running
 from benchmarks.tables import table
 
 _MODELS = ("linear", "twelve")
@@ -105,7 +105,7 @@ def _run(task: Task, made: Trained, cache: Path) -> tuple[float, float]:
         place = Path(scratch)
         environment = os.environ | {
             "MLFLOW_TRACKING_URI": made.registry,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": path_of(Path(sys.executable)),
         }
         log = place / "log"
         if task.way == "raw":

@@ -21,6 +21,11 @@ _LOG_LINES = 15
 _LINE_LENGTH = 400
 
 
+def path_of(python: Path) -> str:
+    """Return a PATH on which MLflow finds the programs of an interpreter, such as uvicorn."""
+    return f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+
+
 class Server:
     """A process and its children, in a process group of their own."""
 
@@ -115,7 +120,8 @@ def serving(
         folder: The folder for the server's log and cache.
         ready: The URL that answers when the server can predict.
     """
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder), **variables}
+    own = {"XDG_CACHE_HOME": str(folder), "PATH": path_of(Path(sys.executable))}
+    environment = {**os.environ, **own, **variables}
     with running(command, environment, folder / "server.log") as server:
         server.wait_until(lambda: answers(ready), _READY_SECONDS)
         yield server

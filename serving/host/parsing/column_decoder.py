@@ -29,6 +29,7 @@ _EXACT_IN_DOUBLE = 2**53
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM format
 _LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
+_SPLIT_KEYS = {"columns", "data"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
 _MANY_ROWS = 1000  # of a request that is converted by columns, not together with others
 _CACHED_CHECKS = 512  # maximum number of cached combinations of cell types
@@ -159,16 +160,16 @@ class ColumnDecoder:
 
         Loops over its rows would take as long as parsing it. None for what `_rows` must read.
         """
-        rows: Any = content
-        form: type = dict
-        keys: Sequence[Any] | None = self.names
-        if layout == "dataframe_split":
-            if not isinstance(content, dict) or content.keys() != {"columns", "data"}:
-                return None
-            rows, form = content["data"], list
-            keys = self._order(content["columns"])
-        if keys is None or not isinstance(rows, list) or len(rows) < _MANY_ROWS:
+        by_position = layout == "dataframe_split"
+        rows: Any = content.get("data") if by_position and type(content) is dict else content
+        if type(rows) is not list or len(rows) < _MANY_ROWS:  # first, as most requests end here
             return None
+        keys: Sequence[Any] | None = self.names
+        if by_position:
+            keys = self._order(content["columns"]) if content.keys() == _SPLIT_KEYS else None
+        if keys is None:
+            return None
+        form = list if by_position else dict
         if set(map(type, rows)) != {form} or set(map(len, rows)) != {len(keys)}:
             return None
         with suppress(KeyError):
