@@ -66,7 +66,8 @@ def _no_api(message: str) -> str:
     if status == "404":
         return (
             f"{_server()} has no {endpoint}: it is older than this client (MLflow "
-            f"{mlflow.__version__}), or no tracking server. Upgrade it (pip install "
+            f"{mlflow.__version__}), or no tracking server, or served below a prefix "
+            "(--static-prefix) that the address lacks. Upgrade it (pip install "
             f"'mlflow=={mlflow.__version__}'), or name another in MLFLOW_TRACKING_URI."
         )
     return (
