@@ -110,10 +110,11 @@ def _run(task: Task, made: Trained, cache: Path) -> tuple[float, float]:
         log = place / "log"
         if task.way == "raw":
             # This program measures its own predictions, without the time for loading and frames.
-            source = [made.uri, str(task.rows), str(place / "seconds")]
-            line = [sys.executable, "-m", "benchmarks.raw", *source]
+            about = [made.uri, str(task.rows), str(place / "seconds")]
+            line = [sys.executable, "-m", "benchmarks.raw", *about]
         else:
-            line = _command(task, made, table(task.rows, task.format, cache / "tables"), place)
+            source = table(task.rows, task.format, cache / "tables")
+            line = _command(task, made, source, place, cache / "versions")
         started = time.perf_counter()
         with running(line, environment, log) as process, _watched(process) as memory:
             if code := process.wait(_MOST_SECONDS):
@@ -124,7 +125,7 @@ def _run(task: Task, made: Trained, cache: Path) -> tuple[float, float]:
         return seconds, max(memory)
 
 
-def _command(task: Task, made: Trained, source: Path, place: Path) -> list[str]:
+def _command(task: Task, made: Trained, source: Path, place: Path, versions: Path) -> list[str]:
     if task.way == "mlflow":
         return [
             *("mlflow", "models", "predict", "--env-manager", "local", "-m", made.uri),
@@ -137,7 +138,7 @@ def _command(task: Task, made: Trained, source: Path, place: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "cloche", "score", made.uri, str(source)),
         *(str(place / f"out.{task.format}"), "--id-column", "id"),
-        *("--cache-dir", str(place / "cache"), *options),
+        *("--cache-dir", str(versions), *options),  # kept: a job of every day finds its version
     ]
 
 

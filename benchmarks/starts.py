@@ -69,6 +69,7 @@ def commands() -> dict[str, list[str]]:
         "train": ("train", _MODEL, "--set", "seed=7"),
         "promote": promote,
         "score": ("score", version, "rows.csv", "scores.csv", "--overwrite"),
+        "score again": ("score", version, "rows.csv", "scores.csv", "--overwrite"),
         "report": ("report", "scores.csv"),
         "build": ("build", version, "--context-only", f"context-{time.monotonic_ns()}"),
         "accelerate": ("accelerate", _MODEL),

@@ -19,6 +19,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.output.work_dir import WorkDir
+from cloche.serving.batch.scoring.kept_proofs import KeptProofs
 from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
@@ -69,7 +70,11 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
             f"this environment is not the one that {model} was logged with: {', '.join(differs)}. "
             "Score in one of its own with --env-manager uv, or install what it asks for."
         )
-    twin = choose_twin(Path(model.path), model.twin, say) if request.acceleration else ""
+    if request.acceleration:
+        proven = request.env_manager == LOCAL and KeptProofs(request.cache).has(model)
+        twin = choose_twin(Path(model.path), model.twin, say, proven)
+    else:
+        twin = ""
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()

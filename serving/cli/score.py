@@ -197,6 +197,7 @@ def score(
     # These imports take seconds: they follow the checks of options, and those after
     # `prepare` run while the workers import the same modules.
     from cloche.serving.batch.job import silence_notice, worker_count  # noqa: PLC0415
+    from cloche.serving.batch.scoring.kept_proofs import KeptProofs  # noqa: PLC0415
     from cloche.serving.batch.scoring.local_engine import LocalEngine  # noqa: PLC0415
 
     count = workers or worker_count.workers()
@@ -210,12 +211,12 @@ def score(
     interpreter = partial(env_manager.interpreter, manager=manager, cache=cache, say=say)
     local = LocalEngine(
         count, ahead, host_env, interpreter=interpreter, say=say,
-        time_limit=predict_timeout or PREDICT_SECONDS,
+        time_limit=predict_timeout or PREDICT_SECONDS, proofs=KeptProofs(cache),
     )  # fmt: skip
     say(f"pinning {without_password(options['model'])}")
     with local, silence_notice.report_silence(say):
         if not on_spark and manager == env_manager.LOCAL:
-            local.prepare()
+            local.prepare(options["model"] if options["acceleration"] else "")
         with quick_imports.without_collection():
             from cloche.serving.batch import run, stream_job  # noqa: PLC0415
             from cloche.serving.batch.input import inputs  # noqa: PLC0415

@@ -13,16 +13,22 @@ import enum
 import json
 from typing import Any
 
+# Modules that most versions trained by Cloche need, and that take longer than all others.
+TRAINED_IMPORTS = ("sklearn.utils", "sklearn.ensemble", "skops.io")
 FORK_SECONDS = 120.0  # time limit of a fork, which includes imports on a busy machine
 PACKET = 1 << 16
 
 
 class Program(enum.StrEnum):
-    """The programs that a fork can run."""
+    """The programs that a fork can run, and for which a fork server can import in advance.
+
+    TWIN_WORKER is a worker that begins with the twin: the imports of its model are left out.
+    """
 
     HOST = "host"
     REGISTRY = "registry"
     WORKER = "worker"
+    TWIN_WORKER = "twin"
 
 
 def packet(**message: Any) -> bytes:

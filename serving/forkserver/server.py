@@ -14,19 +14,21 @@ from typing import Any, NoReturn
 
 from cloche.processes import supervisor
 from cloche.processes.quick_imports import without_array_libraries
-from cloche.serving.forkserver.protocol import PACKET, Program, packet, read
+from cloche.serving.forkserver.protocol import PACKET, TRAINED_IMPORTS, Program, packet, read
 
 # The module without which a program cannot run.
 _MAIN_MODULES = {
     Program.HOST: "cloche.serving.host.loop",
     Program.REGISTRY: "cloche.serving.registry.service",
     Program.WORKER: "cloche.serving.batch.scoring.worker",
+    Program.TWIN_WORKER: "cloche.serving.batch.scoring.worker",
 }
 # The module whose `run` a fork calls.
 _ENTRY_MODULES = {
     Program.HOST: "cloche.serving.host.__main__",
     Program.REGISTRY: "cloche.serving.registry.__main__",
     Program.WORKER: "cloche.serving.batch.scoring.worker_process",
+    Program.TWIN_WORKER: "cloche.serving.batch.scoring.worker_process",
 }
 # Modules that most versions need besides. They are imported one by one, as a fork waits for the
 # import in progress. None of them may start a thread, which a fork would not have.
@@ -38,10 +40,11 @@ _COMMON_IMPORTS = {
     Program.HOST: _MODEL_IMPORTS,
     Program.REGISTRY: (),
     Program.WORKER: _MODEL_IMPORTS,
+    Program.TWIN_WORKER: ("onnxruntime", "onnx"),
 }
 # What comes before the program's own module, where nothing waits for that one yet: skops searches
 # all modules that exist for each function of numpy and scipy, and MLflow makes them many.
-_FIRST_IMPORTS = {Program.WORKER: ("sklearn.utils", "sklearn.ensemble", "skops.io")}
+_FIRST_IMPORTS = {Program.WORKER: TRAINED_IMPORTS}
 _QUIET_SECONDS = 5.0
 
 

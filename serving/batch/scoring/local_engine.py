@@ -10,6 +10,7 @@ from cloche.registry.env_manager import NotBuilt
 from cloche.serving.batch.job.options import PREDICT_SECONDS
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.scoring.kept_proofs import KeptProofs
 from cloche.serving.batch.scoring.part_queue import PartQueue
 from cloche.serving.batch.scoring.worker_pool import WorkerPool
 from cloche.serving.batch.scoring.worker_start import Starter, starter
@@ -62,7 +63,7 @@ class LocalEngine:
     def __init__(
         self, workers: int, ahead: int | None = None, extra_names: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "", time_limit: float = PREDICT_SECONDS,
-        say: Callable[[str], None] = lambda _: None,
+        say: Callable[[str], None] = lambda _: None, proofs: KeptProofs | None = None,
     ) -> None:  # fmt: skip
         """Store the settings.
 
@@ -75,6 +76,7 @@ class LocalEngine:
                 one.
             time_limit: The timeout of one call of the model, in seconds.
             say: Receives messages about silent workers.
+            proofs: The kept proofs of twins; None to compare each twin with its model.
         """
         self._interpreter = interpreter
         self._workers = workers
@@ -82,6 +84,7 @@ class LocalEngine:
         self._variables = _variables(extra_names)
         self._time_limit = time_limit
         self._say = say
+        self._proofs = proofs
         self._starter: Starter | None = None
 
     def __enter__(self) -> "LocalEngine":
@@ -91,22 +94,31 @@ class LocalEngine:
         if self._starter is not None:
             self._starter.close()
 
-    def prepare(self) -> None:
-        """Start the imports of workers before the job is pinned: they take a second or two."""
-        self._starter = starter(self._variables)
+    def prepare(self, uri: str = "") -> None:
+        """Start the imports of workers before the job is pinned: they take a second or two.
+
+        If the twin alone scored the last job with the model URI `uri`, the imports of the model are
+        left out.
+        """
+        expected = self._proofs is not None and self._proofs.sufficed_for(uri)
+        self._starter = starter(self._variables, twin_alone=expected)
 
     def run(
         self, job: Job, parts: Iterator[Part], directory: Path
     ) -> Generator[FinishedPart, None, None]:
         """See `Engine.run`."""
         python = interpreter_of(job, self._interpreter)
-        self._starter = self._starter or starter(self._variables, python)
+        # a proof is one for the environment in which this command runs
+        proofs = self._proofs if job.model.twin and not python else None
+        twin_alone = proofs is not None and proofs.has(job.model)
+        self._starter = self._starter or starter(self._variables, python, twin_alone=twin_alone)
         waiting = PartQueue(parts, self._workers)
         unfinished: set[int] = set()
         news: list[FinishedPart] = []
         with WorkerPool(
-            job, directory, self._starter, time_limit=self._time_limit, say=self._say
-        ) as pool:
+            job, directory, self._starter, time_limit=self._time_limit, say=self._say,
+            twin_alone=twin_alone,
+        ) as pool:  # fmt: skip
             while True:
                 while len(pool.workers) < self._workers and len(waiting) > len(pool.free):
                     pool.start_worker()
@@ -115,6 +127,8 @@ class LocalEngine:
                 news = []
                 waiting.fill()
                 if not unfinished and not waiting:
+                    if proofs is not None and (twin_alone or pool.proven):
+                        proofs.keep(job.model, sufficed=pool.twin_alone or not twin_alone)
                     return
                 try:
                     for finished in pool.wait():

@@ -3,16 +3,17 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import Schema
 
 from cloche.processes import supervisor
-from cloche.serving.batch.input.readers.casting import cast, scalar_types
+from cloche.serving.batch.input.readers import casting
 from cloche.serving.batch.input.readers.rows import Columns
 from cloche.serving.batch.output import answer_encoding
 from cloche.serving.batch.scoring.twin import BatchTwin
@@ -28,6 +29,10 @@ _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # words in onnxruntime's error messages
 
 
+class ModelNeeded(JobFailed):
+    """A row is the model's, and this process has the twin alone. No row is to blame."""
+
+
 class PartScorer:
     """A loaded version that scores frames.
 
@@ -36,6 +41,7 @@ class PartScorer:
 
     Attributes:
         by_twin: The number of rows that the twin scored in the last call of `predict`.
+        proven: Whether this process has compared the twin with the model.
     """
 
     def __init__(self, model: PyFuncModel, twin: BatchTwin | None = None) -> None:
@@ -47,6 +53,7 @@ class PartScorer:
             self._names = [str(name) for name in outputs.input_names()]
         self._lossy = lossy_arrays(model.metadata.get_input_schema())
         self.by_twin = 0
+        self.proven = False
 
     @classmethod
     def load(cls, path: Path, twin: str = "") -> "PartScorer":
@@ -60,15 +67,21 @@ class PartScorer:
         model = frameworks.load(path)
         if not twin:
             return cls(model)
-        try:
-            batch_twin = BatchTwin.load(path, twin)
-        except TwinRefused as refusal:
-            raise _without_twin(str(refusal)) from refusal
-        if batch_twin is None:
-            raise _without_twin("It is gone.")
-        scorer = cls(model, batch_twin)
+        scorer = cls(model, _twin(path, twin))
         scorer.prove(model.metadata.load_input_example(str(path)))
         return scorer
+
+    @classmethod
+    def twin_alone(cls, path: Path, twin: str) -> "PartScorer":
+        """Load the twin of a version without its model, after an earlier job has proven it here.
+
+        `predict` and `predict_columns` raise `ModelNeeded` if the twin leaves a row to the model.
+
+        Raises:
+            JobFailed: The twin cannot be used here.
+        """
+        absent = _AbsentModel(Model.load(str(path)))
+        return cls(cast("PyFuncModel", absent), _twin(path, twin))
 
     @property
     def takes_columns(self) -> bool:
@@ -148,7 +161,8 @@ class PartScorer:
         """
         if self._twin is None or not isinstance(example, pd.DataFrame):
             return
-        frame, _ = cast(example.reset_index(drop=True), scalar_types(self.schema))
+        types = casting.scalar_types(self.schema)
+        frame, _ = casting.cast(example.reset_index(drop=True), types)
         found = self._by_twin(frame)
         if found is None:
             return
@@ -156,6 +170,7 @@ class PartScorer:
         kept = pa.array(sure)
         if differing_columns(own.filter(kept), other.filter(kept), 1e-6, self._twin.tolerance):
             raise _without_twin("It and the model differ on the input example.")
+        self.proven = bool(sure.any())
 
     def _by_model(self, frame: pd.DataFrame) -> pa.Table:
         refuse_gaps(frame, self._lossy)
@@ -178,6 +193,30 @@ class PartScorer:
             _logger.error("The twin failed; the model answers in its place.\n%s", seen)  # noqa: TRY400
             return None
         return None if pred is None else (self._named(pred, len(frame)), pred.sure)
+
+
+class _AbsentModel(NamedTuple):
+    """A model of which only the metadata is loaded."""
+
+    metadata: Model
+
+    def predict(self, _: tensors.ModelInput) -> NoReturn:
+        raise ModelNeeded("The model is not loaded.")
+
+
+def _twin(path: Path, digest: str) -> BatchTwin:
+    """Load the twin that the job began with.
+
+    Raises:
+        JobFailed: The twin cannot be used here.
+    """
+    try:
+        twin = BatchTwin.load(path, digest)
+    except TwinRefused as refusal:
+        raise _without_twin(str(refusal)) from refusal
+    if twin is None:
+        raise _without_twin("It is gone.")
+    return twin
 
 
 def _without_twin(reason: str) -> JobFailed:

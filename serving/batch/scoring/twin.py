@@ -24,16 +24,17 @@ from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 
 
-def choose_twin(path: Path, twin: str, say: Callable[[str], None]) -> str:
+def choose_twin(path: Path, twin: str, say: Callable[[str], None], proven: bool = False) -> str:
     """Return the digest of the twin that a job uses; empty if the model scores alone.
 
     Args:
         path: The directory of the version's artifacts.
         twin: The digest in the registry; ANY for a version outside a registry; empty for none.
         say: Receives a message if a twin exists but cannot be used.
+        proven: Whether an earlier job has proven exactly this twin here, so that it can be used.
     """
     try:
-        if not twin or BatchTwin.load(path, twin) is None:
+        if not twin or (not proven and BatchTwin.load(path, twin) is None):
             return ""
     except TwinRefused as refusal:
         say(f"The model scores without its twin. {refusal}")

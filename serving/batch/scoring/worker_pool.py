@@ -3,7 +3,7 @@
 import json
 import selectors
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,6 +16,7 @@ from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
 from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
 from cloche.serving.errors import RESUME, JobFailed
+from cloche.serving.forkserver.protocol import TRAINED_IMPORTS
 
 # Timeout outside the model: reading, writing and loading take up to minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
@@ -27,19 +28,32 @@ _MOST_STARTS = 64  # replacements of lost workers, where each start takes second
 
 
 class WorkerPool:
-    """The worker processes of a job."""
+    """The worker processes of a job.
+
+    Workers may begin with the twin alone. One that meets a row for the model is replaced by one
+    that has both, and so are the others when they meet one: forks share the imports of the model,
+    which each process would otherwise hold for itself.
+
+    Attributes:
+        twin_alone: Whether new workers begin with the twin alone.
+        proven: Whether a worker has compared the twin with the model.
+    """
 
     def __init__(
         self, job: Job, directory: Path, starter: Starter, *, time_limit: float,
-        say: Callable[[str], None],
+        say: Callable[[str], None], twin_alone: bool = False,
     ) -> None:  # fmt: skip
+        self.twin_alone = twin_alone
+        self.proven = False
         self._load_message = {"job": job.to_json(), "directory": str(directory)}
         self._starter = starter
         self._time_limit = time_limit
         self._say = say
         self._selector = selectors.DefaultSelector()
         self._clock = SilenceClock(2 * _POLL_SECONDS)
-        self._imports: list[str] = []
+        self._imports: Sequence[str] = ()
+        if job.model.twin and not twin_alone:
+            self._imports = TRAINED_IMPORTS
         self._replaced = 0
         self._rows_per_call: int | None = None
         self.workers: list[WorkerProcess] = []
@@ -71,8 +85,10 @@ class WorkerPool:
         Raises:
             JobFailed: No worker can be started.
         """
-        worker = WorkerProcess(self._starter, self._imports, self._clock.tick())
-        worker.load(self._load_message, attempt)
+        worker = WorkerProcess(
+            self._starter, self._imports, self._clock.tick(), twin_alone=self.twin_alone
+        )
+        worker.load(self._load_message | {"twin_alone": self.twin_alone}, attempt)
         self._selector.register(worker.socket, selectors.EVENT_READ, worker)
         self.workers.append(worker)
 
@@ -100,7 +116,13 @@ class WorkerPool:
             raise JobFailed(message["failed"])
         if "ready" in message:
             self._imports = message["imports"]
+            self.proven = self.proven or message["proven"]
         attempt = worker.attempt
+        if "model_needed" in message:
+            self.twin_alone, self._imports = False, TRAINED_IMPORTS
+            self._remove(worker, 0.0)
+            self.start_worker(attempt)
+            return
         finished = worker.handle(message)
         if finished is not None:
             if attempt is not None and attempt.hung and not attempt.excluded_rows:
@@ -125,10 +147,9 @@ class WorkerPool:
 
     def _replace(self, worker: "WorkerProcess", silent: str, *, again: bool) -> None:
         """Replace a worker that has ended or exceeded its timeout."""
-        self._selector.unregister(worker.socket)
-        self.workers.remove(worker)
-        how = worker.end(0.0 if silent else _EXIT_SECONDS)
-        if not worker.ready and not any(other.ready for other in self.workers):  # it fails to load
+        how = self._remove(worker, 0.0 if silent else _EXIT_SECONDS)
+        alike = [other for other in self.workers if other.twin_alone == worker.twin_alone]
+        if not worker.ready and not any(other.ready for other in alike):  # it fails to load
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.attempt is None:
             return
@@ -145,13 +166,20 @@ class WorkerPool:
             )
         self.start_worker(worker.attempt)
 
+    def _remove(self, worker: "WorkerProcess", time_limit: float) -> str:
+        """End a worker, which has `time_limit` seconds to end by itself; return how it ended."""
+        self._selector.unregister(worker.socket)
+        self.workers.remove(worker)
+        return worker.end(time_limit)
+
 
 class WorkerProcess:
     """A worker process from the engine's side.
 
     Attributes:
         socket: The engine's end of the socket to the process.
-        ready: Whether the process has loaded the version.
+        twin_alone: Whether the process loads the twin alone.
+        ready: Whether the process has loaded the version, or its twin alone.
         disconnected: Whether the process has closed its end of the socket, or does not read it.
         attempt: The part that the worker is scoring; None if it has no part.
         lane: The lane of the worker's last part; None before its first part.
@@ -160,7 +188,10 @@ class WorkerProcess:
         silence: The time since the last message of the worker.
     """
 
-    def __init__(self, starter: Starter, imports: list[str], now: float) -> None:
+    def __init__(
+        self, starter: Starter, imports: Sequence[str], now: float, *, twin_alone: bool
+    ) -> None:
+        self.twin_alone = twin_alone
         self.socket, theirs = socket.socketpair()
         self.socket.settimeout(_SEND_SECONDS)
         with theirs:

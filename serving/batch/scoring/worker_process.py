@@ -42,6 +42,7 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     # imported late, so that the environment sizes thread pools and failures can be reported
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
     from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
+    from cloche.serving.batch.scoring.predict import ModelNeeded, PartScorer  # noqa: PLC0415
     from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
     from cloche.serving.errors import ServingError  # noqa: PLC0415
     from cloche.values.redaction import describe_error  # noqa: PLC0415
@@ -54,7 +55,10 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
         say({"doing": doing, "rows": rows})
 
     try:
-        worker = Worker(Job.from_json(first["job"]), Path(first["directory"]), on_step=on_step)
+        job = Job.from_json(first["job"])
+        load = PartScorer.twin_alone if first.get("twin_alone") else PartScorer.load
+        scorer = load(Path(job.model.path), job.model.twin)
+        worker = Worker(job, Path(first["directory"]), scorer, on_step)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has disabled it
     except ServingError as error:
@@ -63,7 +67,8 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
         say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
         return
-    say({"ready": os.getpid(), "imports": [one for one in _SLOW_IMPORTS if one in sys.modules]})
+    imports = [one for one in _SLOW_IMPORTS if one in sys.modules]
+    say({"ready": os.getpid(), "imports": imports, "proven": scorer.proven})
     for line in lines:
         request = json.loads(line)
         part = Part(**request["part"])
@@ -76,6 +81,8 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
                 continue
             finished = worker.finish(part, excluded_rows, request["rows_per_call"])
             say({"finished": finished.to_json()})
+        except ModelNeeded:
+            say({"model_needed": True})
         except ServingError as error:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # any error must reach the engine

@@ -20,10 +20,20 @@ _FORKING = sys.platform == "linux"
 
 
 def starter(
-    variables: Mapping[str, str], python: str = "", *, forking: bool = _FORKING
-) -> "ForkStarter | SpawnStarter":
-    """Return the starter of workers for this system."""
-    return ForkStarter(variables, python) if forking else SpawnStarter(variables, python)
+    variables: Mapping[str, str], python: str = "", *, twin_alone: bool = False,
+    forking: bool = _FORKING,
+) -> "ForkStarter | SpawnStarter":  # fmt: skip
+    """Return the starter of workers for this system.
+
+    Args:
+        variables: The environment variables of workers.
+        python: The interpreter; empty for the current one.
+        twin_alone: Whether workers are expected to begin with the twin alone.
+        forking: Whether workers are forks.
+    """
+    if not forking:
+        return SpawnStarter(variables, python)
+    return ForkStarter(variables, python, Program.TWIN_WORKER if twin_alone else Program.WORKER)
 
 
 class ForkStarter:
@@ -35,8 +45,8 @@ class ForkStarter:
 
     quick = True
 
-    def __init__(self, variables: Mapping[str, str], python: str) -> None:
-        self._about = (Program.WORKER, variables, python)
+    def __init__(self, variables: Mapping[str, str], python: str, program: Program) -> None:
+        self._about = (program, variables, python)
         self._server = BlockingForkServer(*self._about)
 
     def start(self, end: socket.socket, needs: Sequence[str] = ()) -> "_Fork":

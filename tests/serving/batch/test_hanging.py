@@ -68,7 +68,7 @@ def test_the_row_is_found_and_the_others_are_scored(
     rows, local, score, tmp_path, monkeypatch, *, model, forking, reason
 ):
     monkeypatch.setattr(
-        local_engine, "starter", lambda *told: worker_start.starter(*told, forking=forking)
+        local_engine, "starter", lambda *told, **_: worker_start.starter(*told, forking=forking)
     )
     monkeypatch.setattr(silence_notice, "WORD_SECONDS", 0.5)
     said: list[str] = []
