@@ -23,7 +23,9 @@ from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import VersionRefused
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
@@ -95,8 +97,21 @@ async def following(
 
     async def version_pool(name: str, target: dict[str, Any]) -> ServedPool:
         async with fetches:
+            stages = [await _fetch(settings, processes, one) for one in target["stages"]]
             path, environment = await _fetch(settings, processes, target)
-        return make(name, target, path, environment)
+        if not stages:
+            return make(name, target, path, environment)
+        made = [
+            make(one["model"], one, *place)
+            for one, place in zip(target["stages"], stages, strict=True)
+        ]
+        made.append(make(name, target, path, environment))
+        pools = [pool for pool in made if isinstance(pool, VersionPool)]
+        if len(pools) < len(made):  # a parent of workers has others
+            raise VersionRefused(
+                f"{target['artifacts']}: a version with stages before it needs --workers 1."
+            )
+        return StagedPool(pools, settings.load_timeout)
 
     def model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, make=version_pool)
