@@ -194,7 +194,7 @@ def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
 def pools(settings: Settings, processes: Processes, metrics: Metrics) -> MakePool:
     """What makes the version pools of this process."""
     pool_settings = PoolSettings(
-        replicas=settings.replicas,
+        replicas=settings.replicas,  # of what has no number of its own
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout or settings.request_timeout,
         host_memory=settings.max_host_memory,
@@ -206,9 +206,13 @@ def pools(settings: Settings, processes: Processes, metrics: Metrics) -> MakePoo
         name: str, target: dict[str, Any], path: Path, environment: Path | None
     ) -> VersionPool:
         spawn = partial(Replica.start, processes, environment)
-        with_twin = replace(pool_settings, twin=target["twin"] if settings.accelerate else "")
+        own = replace(
+            pool_settings,
+            replicas=settings.named_replicas.get(name, settings.replicas),
+            twin=target["twin"] if settings.accelerate else "",
+        )
         return VersionPool(
-            name, target["version"], path, settings=with_twin, metrics=metrics, spawn=spawn,
+            name, target["version"], path, settings=own, metrics=metrics, spawn=spawn,
             retry=target["retry"],
         )  # fmt: skip
 
