@@ -6,7 +6,6 @@ request's body goes on with it, because the last stage writes the answer in the 
 
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 from mlflow.types import DataType
 
@@ -15,7 +14,7 @@ from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import Column, ColumnDecoder, Table, table_key
 from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
-from cloche.serving.host.predictors.prediction_writer import BARE, ModelPredictions, Predicted
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 
 _PREPARED = "prepared"  # the key of tables whose columns have exactly the signature's types
@@ -70,22 +69,20 @@ def write_table(predicted: Predicted, start: int, end: int) -> Answer:
     Raises:
         RequestRefused: The predictions are no table with a row for each row.
     """
-    columns = predicted.columns(start, end)
-    if BARE in columns:
+    table = predicted.table
+    if table is None:
         raise RequestRefused(
             "A stage must answer with a table of named columns, a data frame for instance; this "
             "one answers with values that have no name.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
-    frame = pd.DataFrame(columns).reset_index(drop=True)
-    if len(frame) != end - start:
+    if table.num_rows != predicted.rows:
         raise RequestRefused(
-            f"A stage must answer each row with one row; this one answered {end - start} rows with "
-            f"{len(frame)}.", status=500, code=INTERNAL_ERROR,
+            f"A stage must answer each row with one row; this one answered {predicted.rows} with "
+            f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
-    table = pa.Table.from_pandas(frame, preserve_index=False)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
+        stream.write_table(table.slice(start, end - start))
     return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
 
 
