@@ -35,7 +35,7 @@ class StagedPool:
         self._pools = list(pools)
         self._last = pools[-1]
         self._example_seconds = example_seconds
-        self._stages = ",".join(f"{pool.model}/{pool.version}" for pool in self._pools[:-1])
+        self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
 
     @property
     def model(self) -> str:
@@ -63,6 +63,7 @@ class StagedPool:
         signature = dict(last["signature"] or {})
         signature["inputs"] = (first["signature"] or {}).get("inputs")
         return last | {
+            "stages": self._stages,
             "signature": signature,
             **{key: first[key] for key in ("type_hints", "example", "usual")},
         }
@@ -171,7 +172,7 @@ class StagedPool:
             item = request.item._replace(table=answer.body)
             self._pools[following].forward(self._staged(request, following, item))
         else:
-            request.stages = self._stages
+            request.stages = ",".join(self._stages)
             request.answer(answer, self.version)
 
     def _check_fit(self) -> None:

@@ -1,7 +1,7 @@
 """A stage and a model whose answers say which versions made them.
 
-Stage N answers `b = a + N`, and model M answers `1000 * b + M`: 3002 for the row `a = 0` is of stage
-3 and model 2. What a row makes the stage do besides is its value.
+Stage N answers `b = a + N`, and model M answers `1000 * b + M`: 3002 for the row `a = 0` is of
+stage 3 and model 2. What a row makes the stage do besides is its value.
 """
 
 import os
@@ -21,7 +21,11 @@ from mlflow.types import ColSpec, Schema
 
 CRASH, HANG, REFUSE, SHORT, NAMELESS, LOST = -1, -2, -3, -4, -5, -6
 STAGE, MODEL = "stage", "model"
-WRONG_COLUMN, WRONG_TYPE, RAISES = "stage with another column", "stage of texts", "stage that raises"
+WRONG_COLUMN, WRONG_TYPE, RAISES = (
+    "stage with another column",
+    "stage of texts",
+    "stage that raises",
+)
 
 
 class Stage(PythonModel):
