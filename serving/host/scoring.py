@@ -15,6 +15,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
+from cloche.serving.host import stages
 from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
@@ -39,6 +40,10 @@ from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
 _OK = 200
+_MISFIT = (
+    "What the stage before answers does not fit this version's signature; the server's log says "
+    "why. Promote a pair that fits."
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -53,6 +58,7 @@ class HostScorer:
         self.model = model
         self._instrumented = InstrumentedModel(model)
         self._codecs = codecs(model.metadata, decoder, name=name, version=version)
+        self._decoder = decoder
         self._types = decoder.types if decoder is not None else []
         self._joins = decoder is not None
         self._encoding_error: Exception | None = None
@@ -174,8 +180,11 @@ class HostScorer:
     def _read(self, item: Item) -> ParsedRequest | None:
         if self._model_predictor is None:
             return None
+        codec = self._codecs[item.protocol]
         try:
-            return self._codecs[item.protocol].read(item)
+            if item.table or item.as_table:
+                return stages.read_staged(item, codec, self._decoder)
+            return codec.read(item)
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
@@ -196,6 +205,8 @@ class HostScorer:
         self._encoding_error = None
         codec = self._codecs[item.protocol]
         try:
+            if item.table or item.as_table:
+                return stages.score_staged_alone(item, codec, self._instrumented)
             return codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
             return codec.error_answer(error)
@@ -210,6 +221,9 @@ class HostScorer:
             stack = trace(self._instrumented.model_error, self._instrumented.failed_input)
             _logger.warning("The model failed%s.\n%s", _request_note(item), stack)
             return _hide_failure(self._instrumented.model_error)
+        if item.table:
+            _logger.error("The rows of the stage before do not fit: %s", describe_error(error))
+            return RequestRefused(_MISFIT, status=500, code=INTERNAL_ERROR)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
             if status < 500 or self._instrumented.reached:
