@@ -179,6 +179,14 @@ def test_a_stage_that_cannot_be_found_is_named(
     assert served(server) == (1, 1)
 
 
+def test_several_workers_refuse_a_stage_and_one_serves_it(pair: Registry, serve: Serve) -> None:
+    several = serve("--workers", "2")
+    advised = "a version with stages before it needs --workers 1."
+    wait_for(lambda: advised in (several.state()["problem"] or ""))
+    several.end()
+    assert served(serve("--workers", "1").wait_until_ready()) == (1, 1)
+
+
 def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:
     pair.client.delete_model_version_tag("m", "2", "cloche.before")
     server = serve().wait_until_ready()
