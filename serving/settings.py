@@ -4,6 +4,7 @@ They come from the command line and from environment variables.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Settings:
     grpc_port: int | None = None
     workers: int = 1
     replicas: int = 1
+    named_replicas: Mapping[str, int] = field(default_factory=dict)  # of a model or a stage
     poll_interval: float = 2.0
     load_timeout: float = 300.0
     request_timeout: float = 60.0

@@ -60,7 +60,7 @@ class Comparison:
     Attributes:
         version: Number of the version that serves.
         differences: Metric → how much better the judged version is on the same rows.
-        failure: Why the serving version could not be scored on this holdout; None if it could.
+        failure: Why the two could not be compared on this holdout; None if they could.
         breaking_changes: Changes of the signature that break clients of the serving version, one
             sentence each.
     """

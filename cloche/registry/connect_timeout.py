@@ -7,9 +7,10 @@ own variables for retries and timeouts, they apply instead.
 
 import os
 import socket
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -97,7 +98,7 @@ def timed_call(uri: str, ask: Callable[[], _Answer]) -> _Answer:
 
 
 def check_database(uri: str) -> None:
-    """Check that the database of a store accepts us, if its address names a host.
+    """Check that the database of a store accepts us, if it is a file or its address names a host.
 
     MLflow itself tries ten times, for two minutes, and then shows a traceback.
 
@@ -106,6 +107,14 @@ def check_database(uri: str) -> None:
     """
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
+    if (file := _file(uri)) is not None and file.is_file():
+        try:
+            with closing(sqlite3.connect(file)) as database:
+                database.execute("SELECT name FROM sqlite_master")
+        except sqlite3.DatabaseError as error:
+            raise MlflowException(
+                f"{file}: {error}. Name another registry in MLFLOW_TRACKING_URI."
+            ) from error
     address = urlsplit(uri)
     try:
         port = address.port or _PORTS.get(address.scheme.partition("+")[0])
@@ -151,15 +160,22 @@ def _require_writable(uri: str) -> None:
     """Check that a SQLite file and its folder, which holds the journal, are writable."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  # see `require_stores`
 
-    if not uri.startswith(_SQLITE):
+    file = _file(uri)
+    if file is None or not file.is_file():
         return
-    file = Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
     for path in (file, file.parent):
-        if file.is_file() and not os.access(path, os.W_OK):
+        if not os.access(path, os.W_OK):
             raise MlflowException(
                 f"{path} cannot be written by this user, and the registry lies there. Grant the "
                 "right to write, or name another registry in MLFLOW_TRACKING_URI."
             )
+
+
+def _file(uri: str) -> Path | None:
+    """Return the file of a SQLite database; None for another store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
 def _has_user_settings() -> bool:

@@ -170,7 +170,7 @@ class Predictions:
     def reply(
         self, exchange: Exchange, outcome: Answer | HttpError
     ) -> tuple[int, bytes, bytes, HeaderList]:
-        """The status, body, content type and headers of the answer to a request over HTTP."""
+        """Return status, body, content type and headers of the answer over HTTP, and trace it."""
         content_type, extra = JSON, []
         if isinstance(outcome, HttpError):
             status, body = outcome.status, exchange.target.protocol.error(outcome)

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.protocols.protocol import Protocol
 from cloche.serving.web.asgi import HttpError
@@ -22,7 +23,7 @@ class RouteTarget(NamedTuple):
     template: str
 
 
-def serving_pool(model: ServedModel, version: str | None) -> VersionPool:
+def serving_pool(model: ServedModel, version: str | None) -> VersionPool | StagedPool:
     """The version pool that serves `model`.
 
     Raises:
@@ -38,5 +39,5 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool:
         raise HttpError(
             404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
         )
-    assert isinstance(current, VersionPool)  # noqa: S101  # a parent of workers has others
+    assert isinstance(current, VersionPool | StagedPool)  # noqa: S101  # a parent of workers has others
     return current

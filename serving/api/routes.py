@@ -41,6 +41,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 INVOCATIONS = Route(MLFLOW, None, "/invocations", None)
+_ONLY_MODEL = {"/invocations", "/invocations/"}  # MLflow's server redirects the second one
 _ROUTES = [
     (_pattern(base + path.end), Route(protocol, path.describe, base + path.end, None))
     for protocol in PROTOCOLS
@@ -58,7 +59,7 @@ def protocol_of(path: str) -> Protocol:
 @lru_cache(1024)
 def find(path: str) -> Route | None:
     """The route of `path`; None if it is no path of a model."""
-    if path == "/invocations":
+    if path in _ONLY_MODEL:
         return INVOCATIONS
     for pattern, route in _ROUTES:
         if found := pattern.fullmatch(path):

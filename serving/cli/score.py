@@ -157,7 +157,8 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
     type=click.IntRange(min=1),
     default=_DEFAULTS["part_rows"],
     metavar="N",
-    help="Most rows of a part.",
+    help="Most rows of a part; text, of which nobody counts rows first, is cut at N times 128 "
+    "bytes.",
 )
 @env_manager.cache_dir(
     "cache",

@@ -72,6 +72,21 @@ class _Workers(click.IntRange):
         return max(1, cores() // 2) if value == "auto" else super().convert(value, param, ctx)
 
 
+class _Replicas(click.ParamType[Any]):
+    """The type of numbers of replicas: one for all, and others for models and stages by name."""
+
+    name = "replicas"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return name → number; the number of all that are not named has the name ""."""
+        numbers = {"": _DEFAULTS["replicas"]}
+        number: Any
+        for part in str(value).split(","):
+            name, _, number = part.strip().rpartition("=")
+            numbers[name] = _POSITIVE.convert(number, param, ctx)
+        return numbers
+
+
 @click.command(
     help=HELP,
     short_help="Serve online; the version changes when the alias moves.",
@@ -108,7 +123,14 @@ class _Workers(click.IntRange):
     help="Processes that answer requests on the same port, each with its replicas; auto: one for "
     "every two cores.",
 )
-@_setting("--replicas", _POSITIVE, "N", "Model hosts per model, of each worker.")
+@click.option(
+    "--replicas",
+    type=_Replicas(),
+    default=str(_DEFAULTS["replicas"]),
+    metavar="N|NAME=N,…",
+    help="Model hosts per model, of each worker; also by the name of a model or of a stage before "
+    "one: 2,flight-features=4.",
+)
 @_setting("--poll-interval", _SECONDS, "SECONDS", "How often the registry is polled.")
 @_setting("--load-timeout", _SECONDS, "SECONDS", "How long a version may take to load.")
 @click.option(
@@ -204,6 +226,7 @@ def settings_of(
     max_wait_ms: float,
     max_host_memory: int,
     allowed_hosts: str,
+    replicas: dict[str, int],
     **options: Any,
 ) -> Settings:
     """Make the settings from options and environment variables.
@@ -215,6 +238,8 @@ def settings_of(
     """
     return Settings(
         **options,
+        replicas=replicas[""],
+        named_replicas={name: number for name, number in replicas.items() if name},
         max_wait=max_wait_ms / 1000,
         max_host_memory=max_host_memory * MIB,
         cache_directory=cache_dir,

@@ -117,7 +117,9 @@ def _error_of_response(answer: requests.Response) -> MlflowException:
     try:
         return RestException(answer.json())
     except (ValueError, TypeError, AttributeError):
+        program = answer.headers.get("server", "another program")
         return MlflowException(
-            f"{answer.url} answered {answer.status_code}, and not as a server of Cloche does. Name "
-            "one as -t cloche:/http://HOST:PORT, and see whether a proxy stands before it."
+            f"{answer.url} answered {answer.status_code}, and not as a server of Cloche does: it "
+            f"is {program}. Name one as -t cloche:/http://HOST:PORT, or start the server behind it "
+            "with `cloche serve --all`."
         )

@@ -32,7 +32,7 @@ class Catalog:
         interval: float,
         changed: Callable[["Catalog"], None] = lambda _: None,
     ) -> None:
-        """Serve nothing yet; `changed` is called when a list of the models was read."""
+        """Serve nothing yet; `changed` is called when models came or went."""
         self._make_model = make
         self._changed = changed
         self._interval = interval

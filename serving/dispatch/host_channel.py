@@ -19,7 +19,7 @@ class Channel(asyncio.Protocol):
     Attributes:
         lost: A future that is done when the socket is closed.
         full_load: None unless the twin answers while the model still loads. Then a future of the
-            frame that reports the end of the load, or of None if the socket closes first.
+            frame that reports the end of the load, or of None if the socket closes first; it stays.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Channel(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass each complete frame to the waiting caller.
+        """Pass each complete frame to the waiting caller, and the end of a load to `full_load`.
 
-        A frame for which no caller waits closes the connection.
+        Any other frame for which no caller waits closes the connection.
         """
         try:
             frames = list(self._reader.feed(data))

@@ -201,7 +201,8 @@ class ReplicaPool:
         if needed >= limit:
             _logger.error(
                 "Freshly loaded, a host has %d MiB already: hosts are not renewed. "
-                "Raise --max-host-memory.", needed // _MIB, extra=self._label,
+                "Start the server with --max-host-memory %d.", needed // _MIB, 2 * needed // _MIB,
+                extra=self._label,
             )  # fmt: skip
             return
         while True:

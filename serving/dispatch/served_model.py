@@ -270,11 +270,14 @@ class ServedModel:
 
     def describe(self) -> dict[str, Any]:
         """The entry of the model in `/readyz`."""
+        description = self.current.description if self.current else {}
+        stages = {"stages": description["stages"]} if "stages" in description else {}
         return {
             "uri": self.uri.text,
             "ready": self.ready,
             "version": self.current.version if self.current else None,
-            "predictor": self.current.description["predictor"] if self.current else None,
+            **stages,
+            "predictor": description.get("predictor"),
             "loading": self.loading.describe() if self.loading else None,
             "problem": self.problem or None,
         }

@@ -10,6 +10,17 @@ from typing import Any, Protocol
 from cloche.serving.queue.prediction_request import PredictionRequest
 
 
+class Successor(Protocol):
+    """What takes over requests from a version pool that is closed."""
+
+    @property
+    def version(self) -> str:
+        """The version."""
+
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
+        """Take over requests that waited for another version pool."""
+
+
 class ServedPool(Protocol):
     """All replicas of one version, which start, take over and are closed together.
 

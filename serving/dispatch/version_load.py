@@ -45,9 +45,9 @@ class VersionLoad:
             _logger.warning("Still loading. %s", self.sentence, extra=self._label)
 
     def give_up(self) -> None:
-        """Cancel the load: the registry names another version by now."""
+        """Cancel the load: the registry names another version by now, or none."""
         self.task.cancel()
-        _logger.info("Given up: the registry names another version by now.", extra=self._label)
+        _logger.info("Given up: the registry no longer names this version.", extra=self._label)
 
     @property
     def _label(self) -> dict[str, str]:

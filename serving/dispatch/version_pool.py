@@ -15,7 +15,7 @@ from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.replica_pool import ReplicaPool
-from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.served_pool import Successor
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Result
@@ -118,6 +118,10 @@ class VersionPool:
         """
         await self._replica_pool.complete()
 
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+        return self._queue.has_room(request)
+
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue is full."""
         if not self._queue.offer(request):
@@ -126,11 +130,13 @@ class VersionPool:
             )  # requests without a waiting client must not keep others out
             if not self._queue.offer(request):
                 return False
-        if self._queue.worth_a_batch:
-            self._dispatch()
-        elif self._scheduled_dispatch is None and self._replica_pool.has_idle:
-            self._scheduled_dispatch = self._loop.call_soon(self._run_scheduled_dispatch)
+        self._dispatch_soon()
         return True
+
+    def forward(self, request: PredictionRequest) -> None:
+        """Queue a request of the stage before, whatever the limits."""
+        self._queue.append(request)
+        self._dispatch_soon()
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take over requests that waited for another version pool."""
@@ -150,7 +156,7 @@ class VersionPool:
         """Remove and return all requests that still wait."""
         return self._queue.remove(lambda _: True)
 
-    async def close(self, find_successor: Callable[[], ServedPool | None]) -> None:
+    async def close(self, find_successor: Callable[[], Successor | None]) -> None:
         """Finish running batches, for at most the time limit of a prediction, and end the hosts.
 
         Args:
@@ -246,6 +252,13 @@ class VersionPool:
         """Let `close` continue when no host works any more."""
         if self._finished is not None and not self._running and not self._finished.done():
             self._finished.set_result(None)
+
+    def _dispatch_soon(self) -> None:
+        """Dispatch now if it is worth a batch, else when the requests that came were read."""
+        if self._queue.worth_a_batch:
+            self._dispatch()
+        elif self._scheduled_dispatch is None and self._replica_pool.has_idle:
+            self._scheduled_dispatch = self._loop.call_soon(self._run_scheduled_dispatch)
 
     def _run_scheduled_dispatch(self) -> None:
         self._scheduled_dispatch = None

@@ -107,3 +107,17 @@ def packages(_: Settings) -> Iterator[CheckResult]:
         )
     else:
         yield ok("packages", f"cloche {version} has what it asks for")
+
+
+def unimportable(error: ImportError) -> CheckResult:
+    """Return the result for a package that cannot be imported, although it may be installed."""
+    cause: BaseException | None = error
+    while cause is not None and not getattr(cause, "name", None):
+        cause = cause.__cause__  # of an extension that cannot be loaded, as NumPy tells it
+    module = str(getattr(cause, "name", "")).partition(".")[0]
+    found = importlib.metadata.packages_distributions().get(module, ())
+    named = " ".join(f"'{one}=={importlib.metadata.version(one)}'" for one in dict.fromkeys(found))
+    fix = f"--force-reinstall --no-deps {named}" if named else module
+    return fail(
+        "imports", f"MLflow and what it needs cannot be imported: {error}", f"pip install {fix}"
+    )

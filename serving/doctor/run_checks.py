@@ -34,7 +34,11 @@ def run_checks(settings: Settings, files: dict[str, Path | None]) -> Iterator[Ch
 
 def _registry(settings: Settings) -> Iterator[CheckResult]:
     connect_timeout.shorten_timeouts(os.environ)
-    from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
+    try:
+        from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
+    except ImportError as error:
+        yield machine.unimportable(error)
+        return
 
     broken = False
     for finding in tracking.stores():

@@ -82,7 +82,8 @@ def _clock_and_version(uri: str) -> Iterator[CheckResult]:
                 "clock",
                 f"this machine's is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the "
                 "server's: promotions lock by time, webhooks and S3 refuse old signatures",
-                "timedatectl set-ntp true, on both",
+                "timedatectl set-ntp true (on macOS: sudo systemsetup -setusingnetworktime on), on "
+                "both",
             )
         else:
             yield ok("clock", "agrees with the server's")

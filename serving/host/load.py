@@ -88,6 +88,8 @@ def prepare_scorer(
         request_body = example()
     if request_body is not None:
         _warm_up(scorer, request_body)
+    else:
+        scorer.drop_inexact_predictors(None)
     return LoadedVersion(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
 
 

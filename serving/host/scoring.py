@@ -3,8 +3,9 @@
 The steps are: parse, join requests that may be joined, predict, split, encode.
 
 Requests that the column decoder reads are joined by key and predicted together, whatever their
-protocols; all others go one by one through MLflow's own enforcement. If joined requests fail, each
-is scored again alone, so that a bad request never affects others.
+protocols, if the model scores each row by itself; all others go one by one through MLflow's own
+enforcement. If joined requests fail, each is scored again alone, so that a bad request never
+affects others.
 """
 
 import logging
@@ -14,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.serving.host import row_independence
+from cloche.serving.host import stages
 from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
@@ -30,10 +31,19 @@ from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin
+from cloche.serving.host.row_independence import (
+    Found,
+    examine_rows,
+    made_up_example,
+)
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
 _OK = 200
+_MISFIT = (
+    "What the stage before answers does not fit this version's signature; the server's log says "
+    "why. Promote a pair that fits."
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -48,6 +58,8 @@ class HostScorer:
         self.model = model
         self._instrumented = InstrumentedModel(model)
         self._codecs = codecs(model.metadata, decoder, name=name, version=version)
+        self._decoder = decoder
+        self._types = decoder.types if decoder is not None else []
         self._joins = decoder is not None
         self._encoding_error: Exception | None = None
         self._model_predictor = (
@@ -83,36 +95,30 @@ class HostScorer:
             else ""
         )
 
-    def drop_inexact_predictors(self, item: Item) -> None:
-        """Turn off joining or the twin if they do not answer `item` as the model does alone.
+    def drop_inexact_predictors(self, item: Item | None) -> None:
+        """Turn off joining or the twin if they do not answer as the model does alone.
 
         A model whose prediction for a row depends on other rows, for instance to normalize them,
         must get each request alone, as MLflow calls it: its requests are not joined. A twin that
         was proven on another machine must also agree with the model on this machine.
-        """
-        request = self._read(item)
-        if request is None or self._model_predictor is None:
-            return
-        table = request.table
-        if not self._is_rowwise(self._model_predictor, table):
-            self._joins, self._model_predictor, self._twin_predictor = False, None, None
-        elif self._twin_predictor is not None and not self._agrees(
-            self._twin_predictor, self._model_predictor, table
-        ):
-            self._twin_predictor = None
 
-    def _is_rowwise(self, model: ModelPredictor, table: Table) -> bool:
-        try:
-            if row_independence.is_rowwise(model.answer_or_raise, table):
-                return True
-        except Exception as error:  # noqa: BLE001  # a model may raise anything
-            _logger.warning(
-                "Whether this model looks across rows could not be found out, so its requests are "
-                "not joined: it raised %s", describe_error(error),
-            )  # fmt: skip
-        else:
-            _logger.warning("This model looks across rows: its requests are not joined.")
-        return False
+        Args:
+            item: The version's input example; None if it has none.
+        """
+        model, twin = self._model_predictor, self._twin_predictor
+        if model is None:
+            return
+        request = self._read(item) if item is not None else None
+        table = request.table if request is not None else None
+        if twin is None and table is None:
+            table = made_up_example(self.model.metadata, self._types)
+        if table is not None or twin is None:
+            found = examine_rows(model.answer_or_raise, table, self._types)
+            if found is not Found.INDEPENDENT and (twin is None or found is not Found.UNTRIED):
+                self._joins, self._twin_predictor = False, None
+                return
+        if twin is not None and table is not None and not self._agrees(twin, model, table):
+            self._twin_predictor = None
 
     def _agrees(self, twin: TwinPredictor, model: ModelPredictor, table: Table) -> bool:
         try:
@@ -130,7 +136,8 @@ class HostScorer:
     def store_example(self, example: Item) -> None:
         """Store the version's input example, which it has answered, for later checks."""
         self._example = example
-        self._checks_alone = self._joins and self._score_alone(example).status == _OK
+        read = self._model_predictor is not None
+        self._checks_alone = read and self._score_alone(example).status == _OK
 
     def check(self) -> Result:
         """Score the input example again by each path of requests; no answers without an example.
@@ -155,7 +162,8 @@ class HostScorer:
         for position, item in enumerate(items):
             request = self._read(item)
             if request is not None:
-                groups.setdefault(request.table.key, []).append((position, request))
+                key = request.table.key if self._joins else position
+                groups.setdefault(key, []).append((position, request))
         for group in groups.values():
             positions, requests = zip(*group, strict=True)
             for position, answer in zip(positions, self._score_joined(requests), strict=True):
@@ -170,10 +178,13 @@ class HostScorer:
         return Result(seconds, self._instrumented.seconds + twin_seconds, twin_rows, complete)
 
     def _read(self, item: Item) -> ParsedRequest | None:
-        if not self._joins:
+        if self._model_predictor is None:
             return None
+        codec = self._codecs[item.protocol]
         try:
-            return self._codecs[item.protocol].read(item)
+            if item.table or item.as_table:
+                return stages.read_staged(item, codec, self._decoder)
+            return codec.read(item)
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
@@ -194,6 +205,8 @@ class HostScorer:
         self._encoding_error = None
         codec = self._codecs[item.protocol]
         try:
+            if item.table or item.as_table:
+                return stages.score_staged_alone(item, codec, self._instrumented)
             return codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
             return codec.error_answer(error)
@@ -208,6 +221,9 @@ class HostScorer:
             stack = trace(self._instrumented.model_error, self._instrumented.failed_input)
             _logger.warning("The model failed%s.\n%s", _request_note(item), stack)
             return _hide_failure(self._instrumented.model_error)
+        if item.table:
+            _logger.error("The rows of the stage before do not fit: %s", describe_error(error))
+            return RequestRefused(_MISFIT, status=500, code=INTERNAL_ERROR)
         if isinstance(error, MlflowException):
             status = error.get_http_status_code()
             if status < 500 or self._instrumented.reached:
@@ -238,6 +254,8 @@ def _explain_mistake(
             trace(error),
         )
         mistake = Mistake(GENERAL)
+    if status >= 500 and (mistake.columns or mistake.row is not None):
+        status, code = 400, BAD_REQUEST  # MLflow calls some mistakes of clients its own
     return RequestRefused(
         mistake.message, status=status, code=code, columns=mistake.columns, row=mistake.row,
         expected=mistake.expected,

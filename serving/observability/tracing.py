@@ -128,7 +128,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Tracing | N
         if environment.get(name, _PROTOCOL) != _PROTOCOL:
             raise SettingsError(
                 f"{name}={environment[name]}: spans are sent as {_PROTOCOL} only. Set it to that, "
-                "and give the collector's HTTP port (usually 4318)."
+                f"and the port in {endpoint} to the collector's for HTTP, usually 4318."
             )
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415

@@ -16,11 +16,11 @@ HEADER = struct.Struct("!BI")
 MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
-_ITEM = struct.Struct("!BHHII")
+_ITEM = struct.Struct("!BHHIII?")
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBIII")
 
-JSON_BODY, TEXT_BODY, BINARY_BODY = 0, 1, 2
+JSON_BODY, TEXT_BODY, BINARY_BODY, TABLE_BODY = 0, 1, 2, 3
 
 
 class Kind(enum.IntEnum):
@@ -48,6 +48,9 @@ class Item(NamedTuple):
         id: The ID of the request in logs.
         protocol: The name of the protocol, by which the host chooses the codec.
         json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
+        table: The rows that the stage before has prepared, as an Arrow stream. If it is empty, the
+            rows are in the body.
+        as_table: Whether the answer is a table for the next stage, instead of one in the protocol.
     """
 
     content_type: str
@@ -55,6 +58,8 @@ class Item(NamedTuple):
     id: str = ""
     protocol: str = "mlflow"
     json_size: int = 0
+    table: bytes = b""
+    as_table: bool = False
 
 
 class Answer(NamedTuple):
@@ -62,7 +67,7 @@ class Answer(NamedTuple):
 
     Attributes:
         status: The HTTP status, or the one that HTTP would have.
-        body_type: `JSON_BODY`, `TEXT_BODY` or `BINARY_BODY`.
+        body_type: `JSON_BODY`, `TEXT_BODY`, `BINARY_BODY`, or `TABLE_BODY` for the next stage.
         rows: The number of scored rows; 0 if there are none.
         body: The body in the protocol of the request.
         json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
@@ -100,11 +105,13 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body, request_id, protocol, json_size in items:
+    for content_type, body, request_id, protocol, json_size, table, as_table in items:
         spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
         known_as = request_id.encode("latin-1")
-        head = _ITEM.pack(len(spoken), len(media_type), len(known_as), len(body), json_size)
-        parts += (head, spoken, media_type, known_as, body)
+        head = _ITEM.pack(
+            len(spoken), len(media_type), len(known_as), len(body), json_size, len(table), as_table
+        )
+        parts += (head, spoken, media_type, known_as, body, table)
     return _framed(Kind.BATCH, parts)
 
 
@@ -151,18 +158,20 @@ def _items(payload: memoryview) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
-        protocol_length, type_length, id_length, body_length, json_size = _ITEM.unpack_from(
-            payload, offset
-        )
+        (
+            protocol_length, type_length, id_length, body_length, json_size, table_length, as_table,
+        ) = _ITEM.unpack_from(payload, offset)  # fmt: skip
         protocol_at = offset + _ITEM.size
         type_at = protocol_at + protocol_length
         id_at = type_at + type_length
         body_at = id_at + id_length
-        end = body_at + body_length
+        table_at = body_at + body_length
+        end = table_at + table_length
         media_type, request_id = payload[type_at:id_at], payload[id_at:body_at]
         yield Item(
-            str(media_type, "latin-1"), bytes(payload[body_at:end]), str(request_id, "latin-1"),
-            str(payload[protocol_at:type_at], "ascii"), json_size,
+            str(media_type, "latin-1"), bytes(payload[body_at:table_at]),
+            str(request_id, "latin-1"), str(payload[protocol_at:type_at], "ascii"), json_size,
+            bytes(payload[table_at:end]), as_table,
         )  # fmt: skip
         offset = end
 

@@ -82,17 +82,25 @@ class Queue(Generic[T]):
         return bool(self._large) or _SHARE * len(self._small) >= self._last_two
 
     def offer(self, ticket: T) -> bool:
-        """Add `ticket`; False when the queue is full. An empty queue accepts any ticket."""
-        waiting = len(self)
-        if waiting and (
-            waiting >= self._limits.requests
-            or self.rows + ticket.rows > self._limits.rows
-            or self.size + ticket.size > self._limits.size
-        ):
+        """Add `ticket`; False when the queue is full."""
+        if not self.has_room(ticket):
             return False
+        self.append(ticket)
+        return True
+
+    def has_room(self, ticket: T) -> bool:
+        """Whether the limits allow `ticket`. An empty queue has room for any."""
+        waiting = len(self)
+        return not waiting or (
+            waiting < self._limits.requests
+            and self.rows + ticket.rows <= self._limits.rows
+            and self.size + ticket.size <= self._limits.size
+        )
+
+    def append(self, ticket: T) -> None:
+        """Add `ticket`, whatever the limits."""
         self._lane(ticket).append(ticket)
         self._count(ticket, 1)
-        return True
 
     def put_back(self, tickets: Iterable[T]) -> None:
         """Return tickets that were not scored to the head of the queue, whatever the limits."""

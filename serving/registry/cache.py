@@ -46,7 +46,7 @@ class Cache:
 
     def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
         """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
-        directory = self._versions / _short(target.identity)
+        directory = self._directory(target)
         if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()
@@ -65,7 +65,7 @@ class Cache:
 
     def discard(self, target: ResolvedVersion) -> None:
         """Delete the artifacts of a version that turned out to be altered or incomplete."""
-        shutil.rmtree(self._versions / _short(target.identity), ignore_errors=True)
+        shutil.rmtree(self._directory(target), ignore_errors=True)
 
     def remember(self, uri: str, target: ResolvedVersion) -> None:
         """Record that `target` serves for `uri`, and delete versions that no URI used recently."""
@@ -82,14 +82,17 @@ class Cache:
     def last_good(self, uri: str) -> ResolvedVersion | None:
         """Return the version that last served for `uri`, if its artifacts are still cached."""
         targets = self._read_record(self._record_path(uri))
-        if targets and (self._versions / _short(targets[0].identity)).is_dir():
+        if targets and all(self._directory(one).is_dir() for one in _with_stages(targets[0])):
             return targets[0]
         return None
+
+    def _directory(self, target: ResolvedVersion) -> Path:
+        return self._versions / _short(target.artifact_identity)
 
     def _read_record(self, file: Path) -> list[ResolvedVersion]:
         """Return the versions in a record file, the most recent first."""
         try:
-            return [ResolvedVersion(**one) for one in json.loads(file.read_text())]
+            return [ResolvedVersion.from_json(one) for one in json.loads(file.read_text())]
         except (OSError, ValueError, TypeError):
             return []
 
@@ -100,7 +103,10 @@ class Cache:
         """
         records = (self._root / "served").glob("*.json")
         named = {
-            _short(target.identity) for record in records for target in self._read_record(record)
+            self._directory(one).name
+            for record in records
+            for target in self._read_record(record)
+            for one in _with_stages(target)
         }
         version_dirs = self._versions.iterdir() if self._versions.is_dir() else ()
         for directory in version_dirs:
@@ -119,6 +125,10 @@ class Cache:
 
     def _record_path(self, uri: str) -> Path:
         return self._root / "served" / f"{_short(uri)}.json"
+
+
+def _with_stages(target: ResolvedVersion) -> tuple[ResolvedVersion, ...]:
+    return (*target.stages, target)
 
 
 def _try_lock(directory: Path) -> int | None:

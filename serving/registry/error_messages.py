@@ -53,7 +53,7 @@ def _locked(message: str) -> str:
     return (
         f"The registry's database {without_password(str(mlflow.get_tracking_uri()))} is locked: "
         "another program writes into it. Try again when that has ended; where several programs "
-        "write, use PostgreSQL in the place of SQLite."
+        "write, export MLFLOW_TRACKING_URI=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
     )
 
 
@@ -66,7 +66,8 @@ def _no_api(message: str) -> str:
     if status == "404":
         return (
             f"{_server()} has no {endpoint}: it is older than this client (MLflow "
-            f"{mlflow.__version__}), or no tracking server. Upgrade it (pip install "
+            f"{mlflow.__version__}), or no tracking server, or served below a prefix "
+            "(--static-prefix) that the address lacks. Upgrade it (pip install "
             f"'mlflow=={mlflow.__version__}'), or name another in MLFLOW_TRACKING_URI."
         )
     return (

@@ -9,6 +9,7 @@ ACCELERATED_TAG = "cloche.accelerated"
 ACCELERATED_DIGEST_TAG = "cloche.accelerated_digest"
 ONNX = "onnx"
 RETRY_TAG = "cloche.retry"
+BEFORE_TAG = "cloche.before"  # the URI of the stage before the model
 OFF = "off"
 GATE_TAG = "cloche.gate"
 GATE_RUN_TAG = "cloche.gate_run_id"

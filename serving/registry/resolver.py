@@ -3,10 +3,11 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -17,21 +18,23 @@ from mlflow.tracking import MlflowClient
 
 from cloche.drivers import install_command
 from cloche.registry.version_listing import versions_of, versions_with_alias
-from cloche.serving.errors import RegistryUnreachable, VersionRefused
+from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
 from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
+    BEFORE_TAG,
     DIGEST_TAG,
     OFF,
     ONNX,
     PRODUCTION,
     RETRY_TAG,
 )
-from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.registry.uri import ModelUri, Reference, parse
 
+_MOST_STAGES = 8
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (
     "no version stands behind it. cloche status lists what is there; cloche promote NAME puts a "
@@ -47,13 +50,15 @@ class ResolvedVersion:
         version: The number of the version; empty for artifacts outside the registry.
         artifacts: The URI of the artifacts; only for messages where `model` is set.
         identity: A text that differs between any two versions, even of a registry that was set up
-            again under the same address.
+            again under the same address. With stages, it differs for each combination.
         revision: A hash that changes whenever the version, its tags or its aliases change.
         digest: The digest that the artifacts must have; empty if none was recorded.
         twin: The digest of the twin that may answer in the model's place: empty without a twin, ANY
             for artifacts outside the registry, where no digest can be recorded.
         model: The name of the registered model; empty for artifacts outside the registry.
         retry: Whether a request whose model host was lost may be sent to another host.
+        stages: The versions of the stages before the model, in the order of the rows.
+        own_identity: The identity without the stages; empty without stages.
     """
 
     version: str
@@ -64,6 +69,29 @@ class ResolvedVersion:
     twin: str = ""
     model: str = ""
     retry: bool = True
+    stages: "tuple[ResolvedVersion, ...]" = ()
+    own_identity: str = ""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":
+        """Create what `asdict` has made a JSON object of."""
+        stages = tuple(cls.from_json(one) for one in fields.get("stages", ()))
+        return cls(**{**fields, "stages": stages})
+
+    @property
+    def artifact_identity(self) -> str:
+        """A text that differs between any two versions, whatever their stages."""
+        return self.own_identity or self.identity
+
+    def after(self, stage: "ResolvedVersion") -> "ResolvedVersion":
+        """Return this version behind a stage, with all that is before the stage."""
+        return replace(
+            self,
+            stages=(*stage.stages, replace(stage, stages=())),
+            own_identity=self.identity,
+            identity=f"{stage.identity} {self.identity}",
+            revision=f"{stage.revision} {self.revision}",
+        )
 
 
 class Resolver:
@@ -85,17 +113,33 @@ class Resolver:
                 self._connected = client
             return self._connected
 
-    def resolve(self, uri: ModelUri) -> ResolvedVersion:
-        """Return the version to which `uri` resolves now.
+    def resolve(self, uri: ModelUri, *, most_stages: int = _MOST_STAGES) -> ResolvedVersion:
+        """Return the version to which `uri` resolves now, with the stages before it.
 
         Raises:
-            VersionRefused: `uri` resolves to no version.
+            VersionRefused: `uri`, or that of a stage, resolves to no version.
             RegistryUnreachable: The registry does not answer.
         """
         if uri.reference is Reference.ARTIFACTS:
             return _outside(uri.text)
         with translated_errors(uri.text):
-            return _target(self._find(uri))
+            found = self._find(uri)
+        target, before = _target(found), dict(found.tags).get(BEFORE_TAG, "")
+        if not before:
+            return target
+        if not most_stages:
+            raise VersionRefused(
+                f"{uri.text}: its tags {BEFORE_TAG} name more than {_MOST_STAGES} stages, or each "
+                "other in a circle."
+            )
+        try:
+            stage = self.resolve(parse(before), most_stages=most_stages - 1)
+        except (ModelUriError, VersionRefused) as error:
+            raise VersionRefused(
+                f"{target.artifacts}: the stage before it (tag {BEFORE_TAG}) cannot be found: "
+                f"{error}"
+            ) from error
+        return target.after(stage)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with `alias`, by the name of each registered model that has it.

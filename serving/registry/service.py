@@ -59,7 +59,7 @@ class Service:
 
     def fetch(self, target: dict[str, Any]) -> str:
         """Return the directory of a version's artifacts, checked against its digest."""
-        return str(fetch(ResolvedVersion(**target), self._cache))
+        return str(fetch(ResolvedVersion.from_json(target), self._cache))
 
     def environment(self, artifacts: str, manager: str) -> str:
         """Build the Python environment of a version; return the path of its interpreter."""
@@ -67,7 +67,7 @@ class Service:
 
     def remember(self, uri: str, target: dict[str, Any]) -> None:
         """Record the version that serves for a URI, to serve it when the registry is down."""
-        self._cache.remember(uri, ResolvedVersion(**target))
+        self._cache.remember(uri, ResolvedVersion.from_json(target))
 
     def last_good(self, uri: str) -> dict[str, Any] | None:
         """Return the version that last served for a URI; None if it is not cached."""

@@ -23,7 +23,9 @@ from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import VersionRefused
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
@@ -95,8 +97,21 @@ async def model_catalog(
 
     async def fetch_and_make_pool(name: str, target: dict[str, Any]) -> ServedPool:
         async with fetches:
+            stages = [await _fetch(settings, processes, one) for one in target["stages"]]
             path, environment = await _fetch(settings, processes, target)
-        return make(name, target, path, environment)
+        if not stages:
+            return make(name, target, path, environment)
+        made = [
+            make(one["model"], one, *place)
+            for one, place in zip(target["stages"], stages, strict=True)
+        ]
+        made.append(make(name, target, path, environment))
+        pools = [pool for pool in made if isinstance(pool, VersionPool)]
+        if len(pools) < len(made):  # a parent of workers has others
+            raise VersionRefused(
+                f"{target['artifacts']}: a version with stages before it needs --workers 1."
+            )
+        return StagedPool(pools, settings.load_timeout)
 
     def make_model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
@@ -179,7 +194,7 @@ def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
 def version_pool_factory(settings: Settings, processes: Processes, metrics: Metrics) -> MakePool:
     """Return the function that makes the version pools of this process."""
     pool_settings = PoolSettings(
-        replicas=settings.replicas,
+        replicas=settings.replicas,  # of what has no number of its own
         load_timeout=settings.load_timeout,
         predict_timeout=settings.predict_timeout or settings.request_timeout,
         host_memory=settings.max_host_memory,
@@ -191,9 +206,13 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         name: str, target: dict[str, Any], path: Path, environment: Path | None
     ) -> VersionPool:
         spawn = partial(Replica.start, processes, environment)
-        with_twin = replace(pool_settings, twin=target["twin"] if settings.accelerate else "")
+        own = replace(
+            pool_settings,
+            replicas=settings.named_replicas.get(name, settings.replicas),
+            twin=target["twin"] if settings.accelerate else "",
+        )
         return VersionPool(
-            name, target["version"], path, settings=with_twin, metrics=metrics, spawn=spawn,
+            name, target["version"], path, settings=own, metrics=metrics, spawn=spawn,
             retry=target["retry"],
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ class Worker:
     Attributes:
         loaded: The keys of the version pools that it has loaded.
         listening: Whether it accepts connections.
-        state: What it said last of each model: `ready`, `queued`, `replicas` and `in_progress`.
+        state: What it said last of each model: `queued`, `replicas` and `in_progress`.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, peer: Peer) -> None:

@@ -99,7 +99,7 @@ class WorkerPools:
         return pool.description
 
     async def _switch(self, key: int) -> None:
-        """Serve by a version that was loaded, and let requests wait until `_go`."""
+        """Serve by a version that was loaded, and let requests wait until `_resume`."""
         pool = self._pools.get(key)
         model = self._catalog.get(pool.model) if pool else None
         if pool is not None and model is not None:

@@ -1,6 +1,7 @@
 """Versions in environments that are built from what they were logged with."""
 
 import json
+import re
 import shutil
 import subprocess
 import warnings
@@ -75,12 +76,15 @@ def test_a_version_is_served_scored_and_judged_in_one_environment_of_its_own(
 
     score = "score models:/m@production rows.csv {} --workers 1 --no-track"
     promote = "promote m --version 1 --policy gate.yaml --dry-run --json"
-    for option, major in ((own, 24.0), ("", float(version("packaging").partition(".")[0]))):
+    advised = ""
+    for option, major in (("", float(version("packaging").partition(".")[0])), (own, 24.0)):
         name = f"out-{major:g}.csv"
         told = run(f"{score.format(name)} {option}").stderr
         assert set(pd.read_csv(registry.directory / name)["prediction"]) == {major}
         judged = run(f"{promote} {option}", 0 if option else 3)
         evidence = json.loads(judged.stdout)["evidence"]
+        assert option == advised
+        advised = "".join(re.findall(r"; (--env-manager uv) measures", "".join(evidence["notes"])))
         assert evidence["scores"]["mae"] == abs(major - 24)
         differs = f"packaging==24.2 (installed: {version('packaging')})"
         for said in (told, "".join(evidence["notes"])):

@@ -1,15 +1,19 @@
 """Hosts die, hang and crash; clients leave and flood. Nobody else notices."""
 
 import os
+import re
+import resource
 import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from tests import advice
 from tests.lifecycle.make_models import CLEAR, CRASH, HANG, PATCH, REFUSE
 from tests.lifecycle.registry import Registry, Serve
 from tests.online import COMMAND, Load, Server, children, wait_for
@@ -183,6 +187,14 @@ def test_a_host_that_leaks_is_renewed_without_losing_a_request(
 def test_a_limit_that_a_fresh_host_exceeds_renews_nothing(registry: Registry, serve: Serve) -> None:
     registry.register("", promote=True)
     server = serve("--max-host-memory", "10", program=COMMAND).wait_until_ready()
-    wait_for(lambda: "Raise --max-host-memory" in server.log.read_text())
+    found = r"(--max-host-memory \d+)"
+    wait_for(lambda: re.search(found, server.log.read_text()))
     assert server.predict().ok
     assert server.metric("cloche_renewed_hosts_total") == 0
+    option = advice.words_of(found, server.log.read_text())
+    server.end()
+    roomy = serve(*option, program=COMMAND).wait_until_ready()
+    (host,) = roomy.hosts()
+    resident = int(Path(f"/proc/{host}/statm").read_text().split()[1]) * resource.getpagesize()
+    assert resident < int(option[1]) << 20
+    assert "hosts are not renewed" not in roomy.log.read_text()

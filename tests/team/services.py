@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ def postgres() -> Iterator[str]:
             wait_for(lambda: server.poll() is not None or _connects(port))
             yield uri
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # SIGTERM waits until every client has left
             server.wait(60)
 
 

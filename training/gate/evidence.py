@@ -35,7 +35,7 @@ def evidence(
         "reason": reason,
         "judged_at": now.isoformat(timespec="seconds"),
         "verdicts": [asdict(verdict) for verdict in judgement.decision.verdicts],
-        "metric": policy.measured_metrics[0],
+        "metric": policy.compared_metric,
         "scores": dict(numbers.scores),
         "undefined": dict(numbers.undefined),
         "intervals": {name: asdict(found) for name, found in measured.intervals.items()},

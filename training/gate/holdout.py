@@ -20,7 +20,7 @@ from cloche.training.gate.policy import CarriedHoldout, Policy
 
 @dataclass(frozen=True)
 class Holdout:
-    """Rows that no judged model was trained on.
+    """Rows on which versions are judged: those that the judged one was not trained on.
 
     Attributes:
         frame: Features, slice columns and target, n rows.

@@ -37,7 +37,7 @@ def judge(
 ) -> Judgement:
     """Measure and decide, without writing anything.
 
-    The arguments and errors are those of `measure` and `decide`.
+    The arguments are those of `probe_process.probe`, the errors those of `measure` and `decide`.
     """
     measured = measure(
         client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,

@@ -55,7 +55,8 @@ class Policy(Section):
             that returns probabilities only.
         output: Name of the output that is the prediction; by default found by shapes and names.
         features: Columns for a model without a signature; by default all except the target.
-        metrics: Names of the metrics; the first one is compared with production.
+        metrics: Names of the metrics; the first one is compared with production, unless the gate
+            names another.
         slices: Columns whose values are measured one by one.
         gate: The criteria.
         seed: Seed for the bootstrap.
@@ -93,9 +94,15 @@ class Policy(Section):
 
     @property
     def measured_metrics(self) -> tuple[str, ...]:
-        """Every metric that is measured; the one compared with production comes first."""
+        """Every metric that is measured: those that are named, then those of criteria."""
         chosen = self.metrics or tuple(metrics_for(self.task))
         return tuple(dict.fromkeys((*chosen, *(metric for _, metric in self.gate.metrics()))))
+
+    @property
+    def compared_metric(self) -> str:
+        """The metric that is compared with production."""
+        named = self.gate.not_worse.metric if self.gate.not_worse else None
+        return named or self.measured_metrics[0]
 
     @property
     def sliced_columns(self) -> tuple[str, ...]:
@@ -107,7 +114,7 @@ class Policy(Section):
         """The gate's criteria, with the metric of the comparison set."""
         if self.gate.not_worse is None or self.gate.not_worse.metric is not None:
             return self.gate
-        named = self.gate.not_worse.model_copy(update={"metric": self.measured_metrics[0]})
+        named = self.gate.not_worse.model_copy(update={"metric": self.compared_metric})
         return self.gate.model_copy(update={"not_worse": named})
 
     @property

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cloche.processes.child_variables import with_fix
+from cloche.processes.machine_limits import more_memory
 from cloche.registry.env_manager import NotBuilt
 from cloche.registry.installed_packages import mismatches
 from cloche.training.child_process import PROBE, Exit, run_module
@@ -171,8 +172,8 @@ def _require_measurement(stage: str | None, ended: Exit, report: Mapping[str, An
         )
     if ended.code == -signal.SIGKILL:
         raise NotMeasured(
-            f"{doing}{ended.description}, as systems do it where memory runs out; give it more "
-            "memory, or end what else runs here, and run the command again"
+            f"{doing}{ended.description}, as systems do it where memory runs out; {more_memory()}, "
+            "or end what else runs here, and run the command again"
         )
     if stage is None and ended.in_current_environment and ended.code is not None:
         raise NotMeasured(

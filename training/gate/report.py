@@ -102,7 +102,7 @@ def render(document: Mapping[str, Any]) -> str:
 def gain_rows(document: Mapping[str, Any]) -> list[GainRow]:
     """Return the differences that can be drawn, in the order of the metrics."""
     criterion = document["policy"]["gate"].get("not_worse") or {}
-    compared = (criterion.get("metric") or document["metric"]) if criterion else None
+    compared = document["metric"] if criterion else None
     rows = []
     for metric, difference in document["differences"].items():
         if any(difference[end] is None for end in ("low", "high", "gain", "bound")):

@@ -162,7 +162,7 @@ def _flavor(mlmodel: Model | None) -> str | None:
 def _score(
     client: MlflowClient, version: ModelVersion, mlmodel: Model | None
 ) -> tuple[str | None, float | None]:
-    """Return the first metric of the gate's evidence, or else of the training, and its value."""
+    """Return the compared metric of the gate's evidence, or else of the training, and its value."""
     evidence = _run_data(client, version.tags.get(GATE_RUN))
     if evidence is not None and "cloche.metric" in evidence.tags:
         metric = evidence.tags["cloche.metric"]
@@ -174,7 +174,7 @@ def _score(
     training = _run_data(client, version.run_id)
     if policy is None or training is None:
         return None, None
-    metric = policy.measured_metrics[0]
+    metric = policy.compared_metric
     return metric, training.metrics.get(f"holdout/{metric}")
 
 

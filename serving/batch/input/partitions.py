@@ -38,7 +38,7 @@ class Partitioner:
         """Store the settings.
 
         Args:
-            part_rows: The maximum number of rows of a part.
+            part_rows: The maximum number of rows of a part; text is cut at 128 times as many bytes.
             spool: The directory for copies.
             types: File → types that its columns have in all rows; see `Part`.
             copies: Whether files of object stores are copied, because workers have no credentials.

@@ -23,7 +23,7 @@ class JobOptions:
         stamped: Whether each output row names the model, its version and its run.
         resume: Whether to continue an unfinished job of this output.
         overwrite: Whether to discard an existing output or unfinished job.
-        part_rows: The maximum number of rows of a part.
+        part_rows: The maximum number of rows of a part; of text, rows of 128 bytes are meant.
         cache: The directory of downloaded versions.
         tracked: Whether the job becomes a run in MLflow.
         acceleration: Whether the version's accelerated twin may score rows in its place.

@@ -39,6 +39,11 @@ class Part:
     transient: bool = False
     plain: bool = False
 
+    @property
+    def within_file(self) -> bool:
+        """Whether the part begins within its file or stream: other rows are before it."""
+        return bool(self.start > self.header or self.group or (self.transient and self.index))
+
     def to_json(self) -> dict[str, Any]:
         """Return the part as data for `json.dumps`."""
         return asdict(self)

@@ -6,6 +6,7 @@ Pure policy: this module starts no processes.
 from dataclasses import dataclass
 from typing import Any
 
+from cloche.processes.machine_limits import more_memory
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import RESUME, JobFailed
 
@@ -116,8 +117,9 @@ class PartRetry:
     def _hopeless(self, death: WorkerDeath, why: str) -> JobFailed:
         return JobFailed(
             f"Part {self.part.index} of {self.part.source} killed {self._deaths} workers "
-            f"({death.how}), {why}. Give it more memory or fewer --workers; where the model or its "
-            f"rows are mended, begin anew with --overwrite. {RESUME}"
+            f"({death.how}), {why}. Where memory ran out, {more_memory()}, or give fewer "
+            "--workers; where the model or its rows are mended, begin anew with "
+            f"--overwrite. {RESUME}"
         )
 
     def _rows(self) -> int:

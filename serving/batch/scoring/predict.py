@@ -40,7 +40,8 @@ class PartScorer:
     MLflow's own `predict`, including the enforcement of the signature.
 
     Attributes:
-        by_twin: The number of rows that the twin scored in the last call of `predict`.
+        by_twin: The number of rows that the twin scored in the last call of `predict` or
+            `predict_columns`.
         proven: Whether this process has compared the twin with the model.
     """
 

@@ -1,7 +1,8 @@
 """Scores the rows of a part, and divides them where the model fails on some.
 
 A model that fails on a part is asked about ever fewer rows, until those that it refuses are alone.
-If it answers a row by the rows beside it, that would change its predictions: the job then ends.
+If it answers a row by the rows beside it, that would change its predictions, and so would a table
+that has several parts: the job then ends.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from cloche.values.redaction import describe_error, root_error
 
 _FEWER = (64, 16, 4, 2)  # rows per call when 64 rows are scored again because all are too many
 _PROBED = 64  # rows that are tried alone before thousands are tried
+_COMPARED = 16  # rows of a part that are asked again without the others
 _DETAIL_CHARACTERS = 300
 OnStep = Callable[..., object]
 
@@ -52,13 +54,19 @@ class RowScorer:
         self._types = types
         self._on_step = on_step
         self.rows_by_twin = 0
+        self._compared = False
 
     def try_rows(self, inputs: pd.DataFrame, offsets: Any) -> None:
         """Score rows and keep nothing, to see whether the process survives."""
         self._divide(inputs, offsets)
 
     def score(
-        self, inputs: pd.DataFrame, rows_per_call: int | None = None, offsets: Any = None
+        self,
+        inputs: pd.DataFrame,
+        rows_per_call: int | None = None,
+        offsets: Any = None,
+        *,
+        cut: bool = False,
     ) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", list[pa.Table], dict[int, RefusedRow]]:
         """Return the positions of scored rows, their predictions, and position → reason of others.
 
@@ -66,10 +74,11 @@ class RowScorer:
             inputs: (n rows) The model's inputs.
             rows_per_call: The maximum number of rows per call of the model; None for all.
             offsets: (n) The row numbers within the part; 0 to n - 1 by default.
+            cut: Whether the rows are only a part of their table.
 
         Raises:
-            JobFailed: No row fits the model; or the rows had to be divided, and the model's
-                prediction of a row depends on the other rows.
+            JobFailed: No row fits the model; or the rows had to be divided, or are only a part of
+                their table, and the model's prediction of a row depends on the other rows.
         """
         self.rows_by_twin = 0
         count = len(inputs)
@@ -89,6 +98,9 @@ class RowScorer:
             self._refuse_dependent(
                 inputs.iloc[positions], predictions, step, _range(offsets[positions])
             )
+        elif cut and count > 1 and not self._compared:
+            self._compared = True
+            self._refuse_cut(inputs, predictions[0], _range(offsets))
         return positions, predictions, failed
 
     def _refuse_dependent(
@@ -110,14 +122,8 @@ class RowScorer:
             chosen = np.linspace(0, count - 1, asked).astype(int)
             if size < len(chosen):  # give rows other neighbours than before
                 chosen = np.concatenate([chosen[::2], chosen[1::2]])
-            try:
-                again = self._ask_again(inputs, chosen, size, span)
-                found = differing_columns(before.take(pa.array(chosen)), again)
-                if found:  # ignore columns that differ between equal calls, like random ones
-                    found -= differing_columns(again, self._ask_again(inputs, chosen, size, span))
-            except JobFailed:
-                raise
-            except Exception:  # noqa: BLE001, S112  # a model may raise anything; try fewer rows
+            found = self._differing(inputs, before, chosen, size, span)
+            if found is None:
                 continue
             if found:
                 raise JobFailed(
@@ -127,6 +133,43 @@ class RowScorer:
                     "--part-rows."
                 )
             return
+
+    def _refuse_cut(self, inputs: pd.DataFrame, before: pa.Table, span: tuple[int, int]) -> None:
+        """Stop the job if some rows of a part get other predictions without the other rows.
+
+        Raises:
+            JobFailed: The predictions of a row depend on the other rows of the call.
+        """
+        gaps = np.flatnonzero(inputs.isna().any(axis=1))[: _COMPARED // 2]
+        spread = np.linspace(0, len(inputs) - 1, _COMPARED - len(gaps)).astype(int)
+        chosen = np.unique(np.concatenate([gaps, spread]))
+        chosen = chosen[: len(inputs) - 1]  # without all rows nothing would be left out
+        if found := self._differing(inputs, before, chosen, len(chosen), span):
+            raise JobFailed(
+                f"{self._job.model} answers {min(found)!r} of a row by the rows beside it, and the "
+                f"table has more rows than one part: scored in parts of {self._job.part_rows:,}, "
+                "its rows would get other predictions than in one call. Have the table scored at "
+                "once by --part-rows, as a file of one row group if it is Parquet or Arrow."
+            )
+
+    def _differing(
+        self, inputs: pd.DataFrame, before: pa.Table, chosen: Any, size: int, span: tuple[int, int]
+    ) -> set[str] | None:
+        """Return the columns whose predictions differ when some rows are asked again.
+
+        Columns that differ between equal calls, like random ones, are left out. None if the model
+        raises an error.
+        """
+        try:
+            again = self._ask_again(inputs, chosen, size, span)
+            found = differing_columns(before.take(pa.array(chosen)), again)
+            if found:
+                found -= differing_columns(again, self._ask_again(inputs, chosen, size, span))
+        except JobFailed:
+            raise
+        except Exception:  # noqa: BLE001  # a model may raise anything
+            return None
+        return found
 
     def _ask_again(
         self, inputs: pd.DataFrame, chosen: Any, size: int, span: tuple[int, int]

@@ -58,6 +58,7 @@ class Worker:
         Raises:
             Exception: Whatever MLflow or the model's code raises while loading.
         """
+        self._job = job
         self._on_step = on_step
         self._scorer = scorer or PartScorer.load(Path(job.model.path), job.model.twin)
         self._profile = load_profile(Path(job.model.path))
@@ -103,8 +104,9 @@ class Worker:
         refused |= {at: RefusedRow(reason) for at, reason in (excluded_rows or {}).items()}
         chosen = np.flatnonzero(~np.isin(rows.offsets, list(excluded_rows or ())))
         scored, predictions, failed = self.row_scorer.score(
-            _at(rows.inputs, chosen), rows_per_call, rows.offsets[chosen]
-        )
+            _at(rows.inputs, chosen), rows_per_call, rows.offsets[chosen],
+            cut=part.within_file or len(rows.inputs) >= self._job.part_rows,
+        )  # fmt: skip
         refused |= {int(rows.offsets[chosen[at]]): why for at, why in failed.items()}
         predicted = perf_counter()
         self._on_step("writing")

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from cloche.processes.machine_limits import more_memory
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.silence_notice import Silence, SilenceClock
@@ -160,8 +161,8 @@ class WorkerPool:
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
                 f"{self._replaced} workers were lost ({silent or how}), and each new one takes "
-                "seconds to start on this system. Give the job more memory; where the model or its "
-                f"rows are mended, begin anew with --overwrite. {RESUME}"
+                f"seconds to start on this system. Where memory ran out, {more_memory()}; where "
+                f"the model or its rows are mended, begin anew with --overwrite. {RESUME}"
             )
         self.start_worker(worker.attempt)
 

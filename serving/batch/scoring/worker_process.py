@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ _SLOW_IMPORTS = (
 
 
 def run(engine: socket.socket) -> None:
-    """Answer requests until the engine closes the socket."""
-    with engine, engine.makefile("rwb") as lines:
+    """Answer requests until the engine closes the socket, or ends without reading the answers."""
+    with suppress(ConnectionError), engine, engine.makefile("rwb") as lines:
         import cloche.serving.batch.scoring.worker  # noqa: F401, PLC0415  # slow: runs while a job is pinned
 
         first = json.loads(lines.readline() or b"null")

@@ -1,11 +1,11 @@
 """The interface of codecs."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.instrumented_model import InstrumentedModel
-from cloche.serving.host.parsing.parsed_request import ParsedRequest
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
 from cloche.serving.processes.frames import Answer, Item
 
 
@@ -22,6 +22,20 @@ class Codec(Protocol):
             RequestRefused: The request cannot be scored; the message says why.
             UnsupportedMediaType: The content type is not supported.
             Exception: Any error of parsing, of MLflow's enforcement or of the model.
+        """
+
+    def predict_alone(self, item: Item, model: InstrumentedModel) -> None:
+        """Predict for the request in `item` alone, without writing an answer.
+
+        Raises:
+            Exception: As `score_alone`.
+        """
+
+    def writer(self, item: Item) -> tuple[Write, dict[str, Any] | None]:
+        """Return what writes the answer to the request in `item`, and its parameters.
+
+        Raises:
+            RequestRefused: The request is not valid.
         """
 
     def explain(self, item: Item) -> Mistake:

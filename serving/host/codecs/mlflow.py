@@ -56,6 +56,17 @@ class MlflowCodec:
         text = ModelPredictions(model.raw, model.rows).text(0, model.rows)
         return Answer(200, JSON_BODY, model.rows, around.replace(PLACEHOLDER, text).encode())
 
+    def predict_alone(self, item: Item, model: InstrumentedModel) -> None:
+        """Predict for one request by MLflow's own scoring function, without writing an answer."""
+        self._invoke(item, model)
+
+    def writer(self, item: Item) -> tuple[Write, dict[str, Any] | None]:
+        """Return what writes the answer, and the parameters in the body."""
+        if b'"params"' not in item.body or not item.content_type.startswith(JSON):
+            return self._write, None
+        params = read_json(item.body).get("params")
+        return self._write, params if isinstance(params, dict) else None
+
     def _invoke(self, item: Item, model: InstrumentedModel) -> str:
         """Call MLflow's own scoring function, and return what it wrote around the placeholder.
 

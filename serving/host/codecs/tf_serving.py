@@ -64,9 +64,22 @@ class TfServingCodec:
 
     def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request by MLflow's own scoring function, and return its answer."""
+        write = self._predict(item, model)
+        return write(ModelPredictions(model.raw, model.rows), 0, model.rows)
+
+    def predict_alone(self, item: Item, model: InstrumentedModel) -> None:
+        """Predict for one request by MLflow's own scoring function, without writing an answer."""
+        self._predict(item, model)
+
+    def writer(self, item: Item) -> tuple[Write, dict[str, Any] | None]:
+        """Return what writes the answer, and the parameters in the body."""
+        payload, write = self._payload(item)
+        return write, payload.get("params")
+
+    def _predict(self, item: Item, model: InstrumentedModel) -> Write:
         payload, write = self._payload(item)
         invocations(payload, JSON, model, self._guard.prepare(payload))
-        return write(ModelPredictions(model.raw, model.rows), 0, model.rows)
+        return write
 
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""

@@ -4,6 +4,8 @@ The body is parsed as in MLflow's scoring protocol. A request without a content 
 `curl -T`, or with the default one of `curl -d`, is parsed as JSON.
 """
 
+from typing import Any
+
 from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
@@ -14,7 +16,7 @@ from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.parsing.content_types import JSON
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
-from cloche.serving.host.parsing.parsed_request import ParsedRequest
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
 from cloche.serving.processes.frames import JSON_BODY, Answer, Item
 
@@ -42,6 +44,14 @@ class TorchServeCodec(MlflowCodec):
         """Score one request by MLflow's own scoring function, and return its answer."""
         self._invoke(_typed(item), model)
         return _write(ModelPredictions(model.raw, model.rows), 0, model.rows)
+
+    def predict_alone(self, item: Item, model: InstrumentedModel) -> None:
+        """Predict for one request by MLflow's own scoring function, without writing an answer."""
+        self._invoke(_typed(item), model)
+
+    def writer(self, item: Item) -> tuple[Write, dict[str, Any] | None]:
+        """Return what writes the answer, and the parameters in the body."""
+        return super().writer(_typed(item))
 
     def explain(self, item: Item) -> Mistake:
         """Explain what is wrong with the request."""

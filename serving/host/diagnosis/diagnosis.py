@@ -29,8 +29,8 @@ from cloche.serving.processes.frames import Item
 
 GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."
 UNSIGNED = (
-    "The request cannot be read, and the version has no signature that says what it takes. Log the "
-    "model with a signature or an input example."
+    "The request cannot be read, and the version has no signature that says what it takes. Send a "
+    "list with an object by name for each row, or log the model with a signature."
 )
 
 

@@ -1,6 +1,7 @@
 """Finds the position where a body is not valid JSON."""
 
 import json
+import sys
 
 from cloche.serving.host.answers.mistake import Mistake
 
@@ -16,6 +17,8 @@ def explain_invalid_json(body: bytes) -> Mistake:
             why = "it is empty"
     except UnicodeDecodeError as error:
         why = f"byte {error.start} is not UTF-8"
-    except (ValueError, RecursionError):
+    except ValueError:
+        why = f"a number has more than {sys.get_int_max_str_digits()} digits"
+    except RecursionError:
         pass
     return Mistake(f"The body is not valid JSON: {why}.")

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
+from pandas.api.extensions import ExtensionDtype
 
 from cloche.serving.host.predictors.twin import Prediction
 
@@ -32,7 +34,7 @@ class TwinPredictions:
 
     def text(self, start: int, end: int) -> str:
         """Return the predictions in JSON, as MLflow writes them."""
-        return "[" + ", ".join(self._rows[start:end]) + "]"
+        return "[" + ", ".join(self._texts[start:end]) + "]"
 
     def columns(self, start: int, end: int) -> dict[str, Any]:
         """Return the predictions by output; the key of an output without a name is `BARE`."""
@@ -40,11 +42,22 @@ class TwinPredictions:
         cut = [column[start:end] for column in self._prediction.columns]
         return {BARE: cut[0]} if names is None else dict(zip(names, cut, strict=True))
 
+    @property
+    def rows(self) -> int:
+        """The number of rows that were asked for."""
+        return len(self._prediction.sure)
+
     @cached_property
-    def _rows(self) -> list[str]:
+    def table(self) -> pa.Table | None:
+        """The predictions as an Arrow table; None for an output without a name."""
+        names = self._prediction.names
+        return None if names is None else pa.table(list(self._prediction.columns), list(names))
+
+    @cached_property
+    def _texts(self) -> list[str]:
         """The rows in JSON, as MLflow writes them: each a record, a value, or a list."""
         names = self._prediction.names
-        texts = [_texts(column) for column in self._prediction.columns]
+        texts = [_cell_texts(column) for column in self._prediction.columns]
         if names is None:
             return texts[0]
         template = ", ".join(json.dumps(name).replace("%", "%%") + ": %s" for name in names)
@@ -65,6 +78,11 @@ class ModelPredictions:
         if isinstance(self._raw, pd.DataFrame):
             return self._raw.shape[1] == 1
         return isinstance(self._raw, pd.Series)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that were asked for."""
+        return self._rows
 
     @property
     def divisible(self) -> bool:
@@ -89,6 +107,18 @@ class ModelPredictions:
         return _by_name(raw) if isinstance(raw, list) else {BARE: raw}
 
     @cached_property
+    def table(self) -> pa.Table | None:
+        """The predictions as an Arrow table; None for values without names."""
+        columns = self.columns(0, self._rows)
+        if BARE in columns:
+            return None
+        if not isinstance(self._raw, pd.DataFrame):
+            return pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
+        if any(map(_needs_metadata, self._raw.dtypes)):
+            return pa.Table.from_pandas(self._raw, preserve_index=False)
+        return pa.table({name: pa.Array.from_pandas(cells) for name, cells in columns.items()})
+
+    @cached_property
     def _jsonable(self) -> Any:
         return _get_jsonable_obj(self._raw, pandas_orient="records")
 
@@ -106,7 +136,12 @@ def _by_name(rows: Sequence[Any]) -> dict[str, Any]:
     return {str(name): [row[name] for row in rows] for name in first}
 
 
-def _texts(column: Any) -> list[str]:
+def _needs_metadata(dtype: Any) -> bool:
+    """Whether only pandas' metadata in a table tell that a column has this type."""
+    return isinstance(dtype, ExtensionDtype) and not isinstance(dtype, pd.StringDtype)
+
+
+def _cell_texts(column: Any) -> list[str]:
     values = column.tolist()
     plain = column.ndim == 1 and column.dtype.kind in "fiu"
     return list(map(repr if plain else json.dumps, values))

@@ -14,6 +14,7 @@ from cloche.serving.protocols.torchserve import TORCHSERVE
     ("path", "route"),
     [
         ("/invocations", Route(MLFLOW, None, "/invocations", None)),
+        ("/invocations/", Route(MLFLOW, None, "/invocations", None)),
         ("/models/m/invocations", Route(MLFLOW, None, "/models/{name}/invocations", "m")),
         ("/models/m/form", Route(FORM, form, "/models/{name}/form", "m")),
         ("/v2/models/m", Route(OPEN_INFERENCE, model_metadata, "/v2/models/{name}", "m")),

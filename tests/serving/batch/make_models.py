@@ -69,6 +69,12 @@ def lack_memory(rows: pd.DataFrame) -> None:
         raise MemoryError
 
 
+def be_killed_below_512(rows: pd.DataFrame) -> None:
+    """As systems do it where memory runs out: the file is the limit of a container."""
+    if int(Path("memory.max").read_text()) < 512 << 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Guest(Plain):
     """Does to its process what it may, and leaves the ids of what it starts in TMPDIR."""
 
@@ -170,6 +176,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "deadly": (Plain(end_process_on_13), SIGNATURE),
     "endless": (Plain(hang_on_13), SIGNATURE),
     "guest": (Guest(), SIGNATURE),
+    "large": (Plain(be_killed_below_512), SIGNATURE),
     "hungry": (Plain(lack_memory), SIGNATURE),
     "because": (Because(fail_on_13), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Because(lack_memory, fail_on_13), ModelSignature(SIGNATURE.inputs)),

@@ -1,11 +1,13 @@
 """How a job ends, and what its model leaves behind: nothing."""
 
+import socket
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from cloche.serving.batch.scoring import worker_process
 from tests import warm
 from tests.online import started
 from tests.serving.batch.conftest import table
@@ -34,3 +36,11 @@ def test_what_the_model_does_to_its_process_costs_the_job_nothing_and_nothing_is
     parts = list((tmp_path / "out").glob("*.parquet"))
     assert sum(len(pd.read_parquet(part)) for part in parts) == 20
     assert not [part for part in parts if part.stat().st_mode & 0o777 != 0o644]
+
+
+def test_a_worker_whose_engine_is_gone_ends_without_a_traceback() -> None:
+    """Scenario: the disk is full, and the engine ends while its workers answer."""
+    engine, worker = socket.socketpair()
+    engine.sendall(b'{"job": {}, "directory": "parts"}\n')
+    engine.close()
+    worker_process.run(worker)

@@ -19,6 +19,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from cloche.processes import machine_limits
 from cloche.serving.batch import resume_checks
 from cloche.serving.batch.input import inputs
 from cloche.serving.batch.input.csv_options import merge, parsed
@@ -26,7 +27,9 @@ from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import merge_parts
 from cloche.serving.batch.output.answer_encoding import table as answers
 from cloche.serving.batch.output.layout import describe
+from cloche.serving.batch.scoring import crash_recovery
 from cloche.serving.batch.scoring.crash_recovery import PartRetry, WorkerDeath
+from cloche.serving.batch.scoring.local_engine import LocalEngine
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker_start import _unstarted
 from cloche.serving.batch.storage import atomic_write
@@ -366,6 +369,21 @@ def test_a_job_that_stopped_is_done_as_it_is_advised(stopped, score):
     advised = option(pattern, str(failure.value))
     given = {**(advised if "--" in pattern else {"resume": True}), **given}
     assert score("rows.csv", given.pop("place", "out.csv"), **given).manifest["scored"] == 57
+
+
+def test_a_job_whose_workers_were_killed_goes_on_with_more_memory(score, tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    limit.write_text(str(256 << 20))
+    monkeypatch.setattr(machine_limits, "_LIMIT", limit)
+    monkeypatch.setattr(crash_recovery, "_MAX_EXCLUDED", 1)
+    with LocalEngine(1) as engine:
+        with pytest.raises(JobFailed) as failure:
+            score("rows.csv", "out.csv", model="large", engine=engine)
+        found = int(advice.text_of(r"raise the memory limit of (\d+) MiB", failure.value))
+        limit.write_text(str(2 * found << 20))
+        given = option(r"go on with (--resume)\.$", str(failure.value))
+        done = score("rows.csv", "out.csv", model="large", engine=engine, **given)
+    assert done.manifest["scored"] == 57
 
 
 LACKING: list[str] = []  # what the environment lacks of what the version was logged with

@@ -1,6 +1,7 @@
 """What deployments advise is typed into MLflow's command, and the deployment is there."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 from mlflow.deployments import get_deploy_client
 from mlflow.deployments.cli import commands
@@ -15,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.serving.deployments import command
 from tests import advice
-from tests.broken_servers import answering
+from tests.broken_servers import answering, bad_gateway
 from tests.lifecycle.registry import Registry
 from tests.shell import free_port
 from tests.stores import stores
@@ -195,3 +197,38 @@ def test_a_key_that_is_asked_for_is_exported(serve, registry, monkeypatch, tmp_p
         client.predict(inputs={"inputs": [1]})
     (argument,) = advice.words_of(r"give (\w+)=NAME", refused.value)
     assert client.predict(**{argument: "m", "inputs": {"inputs": [1]}})["predictions"] == [1]
+
+
+@pytest.mark.parametrize("way", ["another is named", "it is started"])
+def test_a_proxy_whose_server_is_away_is_left_or_its_server_is_started(
+    way, serve, registry, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CLOCHE_API_KEY", KEY)
+    registry.promote("1")
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"a": 1}]')
+    behind: list[str] = []
+
+    def proxy(handler: Any, body: bytes) -> None:
+        handler.version_string = lambda: "nginx"
+        if not behind:
+            bad_gateway(handler, body)
+            return
+        url = f"{behind[0].removeprefix('cloche:/')}{handler.path}"
+        answer = requests.post(url, body, headers=dict(handler.headers), timeout=10)
+        handler.reply(answer.status_code, answer.content, "application/json")
+
+    with answering(proxy) as url:
+        ask = ["predict", "--name", "m", "-I", str(rows), "-t"]
+        target = f"cloche:/{url}"
+        said = run(*ask, target)
+        assert re.search(r"answered 502, .*: it is nginx\.", said)
+        if way == "another is named":
+            option, named = advice.words_of(r"Name one as (-t cloche:/http://HOST:PORT),", said)
+            assert (option, named) == (ask[-1], "cloche:/http://HOST:PORT")
+            target = serve()
+        else:
+            _, *typed = advice.words_of(r"behind it with `(.*)`\.", said)
+            assert typed == ["serve", "--all"]  # which a stand-in of this test does
+            behind.append(serve())
+        assert "[1]" in "".join(run(*ask, target).split())

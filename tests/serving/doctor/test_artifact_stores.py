@@ -17,6 +17,7 @@ from cloche.serving.doctor.check_result import CheckResult
 from cloche.serving.doctor.versions import check_versions
 from cloche.serving.registry.uri import parse
 from cloche.serving.settings import Settings
+from tests import advice
 from tests.broken_servers import answering
 from tests.clouds.aws import REGION, Person, moto
 
@@ -99,6 +100,8 @@ def test_credentials_of_google(google, monkeypatch, tmp_path: Path) -> None:
         found = artifacts("gs://bucket/model")
     (variable,) = re.findall(r"export (\w+)=FILE", found.fix)
 
+    command = re.search(r"gcloud auth [\w -]+ login$", found.fix)[0]
+
     key = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -111,3 +114,13 @@ def test_credentials_of_google(google, monkeypatch, tmp_path: Path) -> None:
     found = artifacts("gs://bucket/model")
     assert "POST" in asked  # the file is taken; whom it lets in, Google decides
     assert variable not in found.fix
+
+    asked.clear()
+    monkeypatch.delenv(variable)
+    leaves = f'cp {tmp_path}/account.json "$CLOUDSDK_CONFIG/application_default_credentials.json"'
+    only = '[ "$*" = "auth application-default login" ]'
+    advice.stand_in(tmp_path, "gcloud", f"{only} && {leaves}")
+    advice.type_it(command, tmp_path)
+    found = artifacts("gs://bucket/model")
+    assert "POST" in asked
+    assert "gcloud" not in found.fix

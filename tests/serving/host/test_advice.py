@@ -77,6 +77,15 @@ BODIES: dict[str, tuple[Any, Any, str, Callable[[str], Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("protocol", ["mlflow", "tf_serving", "torchserve"])
+def test_rows_of_a_model_without_a_signature_are_listed_or_it_gets_one(protocol):
+    row = RECORDS[0]
+    said = refusal(scorer(), {"instances": row}, protocol=protocol)["message"]
+    assert "Send a list with an object by name for each row, or log the model with a sig" in said
+    assert answered((), {"instances": [row]}, protocol=protocol)
+    assert answered(NUMBERS, {"instances": row}, protocol=protocol) == 1
+
+
 @pytest.mark.parametrize("odd", BODIES)
 def test_a_body_in_the_form_that_is_advised_is_answered(odd):
     specs, body, pattern, mend = BODIES[odd]

@@ -2,15 +2,18 @@
 
 import io
 import json
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.models import Model, ModelSignature
-from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc import PyFuncModel, PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Map, Object, Property
 
@@ -19,6 +22,7 @@ from cloche.serving.host.diagnosis import enforcement
 from cloche.serving.host.diagnosis.cells import locate_mistake
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused
+from cloche.serving.host.load import load
 from cloche.serving.host.parsing.column_decoder import compile_decoder
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.host.scoring import HostScorer
@@ -124,6 +128,33 @@ def test_a_cell_is_named_in_every_layout(kind: str, good: Any, bad: Any, told: s
 def test_a_cell_and_the_form_of_a_csv_are_told(kind: str, body: bytes, told: str) -> None:
     scoring = scorer(ColSpec("double", "a"), ColSpec(kind, "x"))
     assert told in refusal(scoring, body, CSV)["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"inputs": [' + b"9" * 5000 + b"]}", "a number has more than 4300 digits"),
+        (b'{"inputs": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "it is nested too deeply"),
+    ],
+    ids=["digits", "depth"],
+)
+def test_what_no_parser_reads_is_told(body: bytes, told: str) -> None:
+    said = refusal(scorer(ColSpec("double", "a")), body)
+    assert said["message"] == f"The body is not valid JSON: {told}."
+
+
+class Days(PythonModel):
+    def predict(self, model_input: list[datetime]) -> list[int]:
+        return [day.year for day in model_input]
+
+
+def test_a_mistake_that_mlflow_calls_its_own_is_the_clients(tmp_path: Path) -> None:
+    """Scenario: MLflow's check of a type hint raises INTERNAL_ERROR for text that is no date."""
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=Days(), pip_requirements=[])
+    scoring = load(tmp_path / "model").scorer
+    said = refusal(scoring, {"inputs": ["2026-01-02", SECRET]})
+    assert (said["error_code"], said["row"]) == ("BAD_REQUEST", 1)
+    assert said["message"] == "inputs, row 1: expected datetime, found text."
 
 
 def test_a_column_of_a_parquet_file_is_named_with_its_type() -> None:

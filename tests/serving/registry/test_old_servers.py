@@ -69,6 +69,7 @@ def test_a_server_without_aliases_says_what_it_lacks(models):
             with_alias()
         said = run("doctor", "--port", "0")
         assert "it is older than this client" in said
+        assert "below a prefix (--static-prefix) that the address lacks" in said
         assert all(name in run("status") for name in models)
     version = re.search(r"Upgrade it \(pip install 'mlflow==(\S+)'\)", said)[1]
     with answering(Old(version, models=models)) as url, stores(url):

@@ -5,8 +5,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -15,6 +17,7 @@ from cloche.serving.cli.container import container
 from cloche.serving.cli.serve import serve, settings_of
 from cloche.serving.clouds.discovery import find
 from cloche.serving.errors import SettingsError
+from cloche.serving.grpc.server import _started
 from cloche.serving.host.answers.error_answers import UnsupportedMediaType
 from cloche.serving.host.parsing import content_types
 from cloche.serving.observability.tracing import from_environment
@@ -26,6 +29,7 @@ from cloche.serving.web.authentication import Authentication
 from cloche.serving.web.cross_origin import check as check_origin
 from cloche.serving.web.sockets import authority, listen
 from tests import advice
+from tests.broken_servers import answering
 
 MODEL = "models:/m@production"
 LOCAL = ["--port", "0", "--cache-dir", "cache", MODEL]
@@ -166,19 +170,33 @@ def test_an_environment_manager_is_installed_by_its_name(monkeypatch):
 COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 
 
-def test_spans_are_sent_by_the_protocol_that_is_named():
+def test_spans_are_sent_by_the_protocol_and_to_the_port_that_are_named(monkeypatch):
+    got = []
+
+    def collect(handler: Any, body: bytes) -> None:
+        got.append((handler.path, handler.headers["content-type"]))
+        handler.reply(200, b"", "application/x-protobuf")
+
     given = COLLECTOR | {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    with pytest.raises(SettingsError, match="Set it to that") as caught:
+    with pytest.raises(SettingsError, match="Set it to that, and the port in") as caught:
         from_environment(given)
     said = str(caught.value)
     variable, protocol = re.search(r"(\w+)=.*spans are sent as (\S+) only", said).groups()
+    endpoint = advice.text_of(r"and the port in (\w+) to the collector's for HTTP", said)
 
-    async def trace() -> None:
-        tracing = from_environment({**given, variable: protocol})
+    async def trace(url: str) -> None:
+        for name, value in (given | {variable: protocol, endpoint: url}).items():
+            monkeypatch.setenv(name, value)
+        tracing = from_environment()
         assert tracing is not None
+        scope = {"method": "GET", "path": "/", "scheme": "http", "http_version": "1.1",
+                 "headers": []}  # fmt: skip
+        tracing.record(scope, 200, 0.0, None, model="m", route="/")
         await tracing.close()
 
-    asyncio.run(trace())
+    with answering(collect) as url:
+        asyncio.run(trace(url))
+    assert got == [("/v1/traces", "application/x-protobuf")]
 
 
 def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
@@ -187,6 +205,22 @@ def test_spans_are_switched_off_as_it_is_advised(monkeypatch):
         from_environment(COLLECTOR)
     (switch,) = advice.words_of(r"or set (\S+)\.$", caught.value)
     assert from_environment(COLLECTOR | dict([switch.split("=")])) is None
+
+
+def test_the_threads_of_grpc_start_under_the_limit_that_is_named(monkeypatch):
+    allowed, start = [1], threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if not allowed[0]:
+            raise RuntimeError("can't start new thread")
+        allowed[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(SettingsError, match=r"raise its limit .ulimit -u") as caught:
+        _started(3, "calls")
+    allowed[0] = needed = int(advice.text_of(r"--grpc-port needs (\d+) threads", caught.value))
+    _started(needed, "calls").shutdown()
 
 
 @pytest.mark.parametrize(

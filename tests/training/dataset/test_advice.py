@@ -2,6 +2,7 @@
 
 import io
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.split import Split, split
 from cloche.training.errors import DataError
 from cloche.training.recipe.sections import Data
-from tests.advice import text_of
+from tests.advice import stand_in, text_of, type_it
 
 Sections = dict[str, Any]
 Way = tuple[pd.DataFrame, Sections]
@@ -171,6 +172,10 @@ TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Sections, Callab
     ),
     "days whose year comes last": (
         lambda f: f.assign(day=pd.to_datetime(f["day"]).dt.strftime("%d.%m.%Y")),
+        {"columns": {"numeric": ["age"], "datetime": ["day"]}}, reads_it_so,
+    ),
+    "days whose first one has a large day": (
+        lambda f: f.assign(day=["31.01.2020", *["05.06.2020"] * (len(f) - 1)]),
         {"columns": {"numeric": ["age"], "datetime": ["day"]}}, reads_it_so,
     ),
     "thousands": (
@@ -338,3 +343,29 @@ def test_a_column_of_several_types_is_given_one(tmp_path):
     said = r"a: holds values of different types \(int, str\).*give it one type"
     assert re.fullmatch(said, message)
     write_parquet(mixed.astype("str"), tmp_path / "t.parquet", "t")
+
+
+# Files of other formats, each with what writes a table to it.
+OTHER_FORMATS: dict[str, Callable[[pd.DataFrame, str], object]] = {
+    "rows.json": lambda table, name: table.to_json(name, orient="records"),
+    "rows.jsonl": lambda table, name: table.to_json(name, orient="records", lines=True),
+    "rows.feather": lambda table, name: table.to_feather(name),
+    "rows.orc": lambda table, name: table.to_orc(name),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.breadth] * (at > 0))
+             for at, one in enumerate(OTHER_FORMATS)]
+)  # fmt: skip
+def test_a_file_of_another_format_is_written_as_parquet_by_the_command_that_is_told(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    OTHER_FORMATS[name](pd.DataFrame({"나이": [1, 2], "plan": ["x", "y"]}), name)
+    said = problem(lambda: load_table(Data.model_validate({"source": name})))
+    command = text_of(r"write it as Parquet: (python -c '.*' FILE TABLE\.parquet)$", said)
+    stand_in(tmp_path, "python", f'exec {sys.executable} "$@"')
+    type_it(command.replace("FILE", name), tmp_path)
+    found = load_table(Data.model_validate({"source": "TABLE.parquet"})).frame
+    assert found.to_dict("list") == {"나이": [1, 2], "plan": ["x", "y"]}

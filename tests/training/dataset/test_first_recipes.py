@@ -134,7 +134,7 @@ AMOUNTS = {
 JSON = people().to_json(orient="records")
 RARE = ["rare", *["yes", "no"] * 59, "yes"]
 WORDS = [" ".join(DRAW.choice(["good", "bad", "slow", "late", "x"], 6)) for _ in range(ROWS)]
-NOT_READ = "write it as CSV or Parquet"
+NOT_READ = "write it as Parquet: python -c"
 
 PASS = {
     "plain": Odd(csv()),
@@ -214,6 +214,12 @@ REFUSED = {
         )
         for name, values in AMOUNTS.items()
     },
+    "a few amounts as text": Odd(
+        with_target(price=[f"₩{1_000 * (5 + at % 30):,}" for at in range(ROWS)]),
+        refused="price: holds numbers as formatted text; write them as plain numbers",
+        mended=with_target(price=[1_000 * (5 + at % 30) for at in range(ROWS)]),
+        task="regression",
+    ),
     "thousands with commas": Odd(
         with_target(price=[f"{value:,.2f}" for value in MONEY]),
         refused="(with cloche init: --option thousands=,)", options=("--option", "thousands=,"),

@@ -1,5 +1,6 @@
 """The probe in its own process: what it measures, and what it makes of models that misbehave."""
 
+import sys
 import textwrap
 import warnings
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from cloche.processes import machine_limits
 from cloche.registry.env_manager import NotBuilt
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.gate.measure import failures_of
 from cloche.training.gate.probe_process import probe
+from tests import advice
 from tests.online import started
 
 pytestmark = pytest.mark.slow
@@ -329,14 +332,53 @@ def test_what_the_machine_lacks_is_no_verdict_on_the_model(prelude, said, save_c
         probed(folder, holdout)
 
 
+LEAST = 512 << 20  # what the machine needs of memory, of which another program has a half
+
+
+@forked
+@pytest.mark.parametrize("way", ["raise the memory limit", "end what else runs here"])
+def test_a_process_that_was_killed_is_measured_when_memory_is_there(
+    way, save_code, holdout, tmp_path, monkeypatch
+):
+    limit, other = tmp_path / "memory.max", tmp_path / "other"
+    limit.write_text(str(LEAST))
+    monkeypatch.setattr(machine_limits, "_LIMIT", limit)
+    free = f"int(Path({str(limit)!r}).read_text()) - Path({str(other)!r}).exists() * {LEAST // 2}"
+    kill = f"if {free} < {LEAST}: os.kill(os.getpid(), 9)"
+    header = "from pathlib import Path\ndef live():\n    " + kill
+    folder = save_code("return [0] * len(model_input)", "live()", header=header)
+    other.touch()
+    with pytest.raises(NotMeasured) as refusal:
+        probed(folder, holdout)
+    assert way in str(refusal.value)
+    if way == "end what else runs here":
+        other.unlink()
+    else:
+        found = int(advice.text_of(r"raise the memory limit of (\d+) MiB", refusal.value))
+        limit.write_text(str(2 * found << 20))
+    assert probed(folder, holdout).failures == {}
+
+
 def test_a_process_of_ours_that_does_not_start_is_no_verdict(
     save_model, holdout, tmp_path, monkeypatch
 ):
     # which Python imports when it starts
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['mlflow'] = None")
+    broken = tmp_path / "sitecustomize.py"
+    broken.write_text("import sys\nsys.modules['mlflow'] = None")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(NotMeasured, match=r"does not start here: .*'mlflow' is not a package"):
-        probed(save_model(), holdout)
+    folder = save_model()
+    with pytest.raises(
+        NotMeasured, match=r"does not start here: .*'mlflow' is not a package"
+    ) as no:
+        probed(folder, holdout)
+
+    doctor = advice.text_of(r"`(cloche doctor)` says what this installation lacks", no.value)
+    advice.stand_in(tmp_path, "cloche", f'exec {sys.executable} -m cloche "$@"')
+    advice.stand_in(tmp_path, "pip", f"exec rm {broken}")  # installs what is broken
+    said = advice.type_it(f"{doctor} || true", tmp_path)
+    command = advice.text_of(r"→ (pip install --force-reinstall --no-deps .*'mlflow==.*')\n", said)
+    advice.type_it(command, tmp_path)
+    assert probed(folder, holdout).failures == {}
 
 
 def test_an_environment_that_cannot_be_built_is_no_verdict(holdout, tmp_path):

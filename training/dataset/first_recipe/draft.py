@@ -146,7 +146,7 @@ def _no_task(target: pd.Series) -> str | None:
         problem = "holds times, and labels or numbers are predicted;"
     elif labels == 2 or pd.api.types.is_numeric_dtype(target):
         return None
-    elif labels > min(_MANY_LABELS, len(target) // 2):
+    elif labels > min(_FEW_NUMBERS if is_amount(target) else _MANY_LABELS, len(target) // 2):
         note = formatted_note(target)
         problem = f"{note}, or" if note else f"{labels:,} labels of text;"
     else:

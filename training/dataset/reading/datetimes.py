@@ -24,10 +24,13 @@ def parse_times(frame: pd.DataFrame, column: str) -> "pd.Series[pd.Timestamp]":
         raise ValueError("holds numbers, not times")
     found = datetimes.parse_datetimes(values)
     if found is None or found.unreadable.any():
-        with warnings.catch_warnings():
-            # pandas warns if it has to guess the format of each value: such a guess is unreliable.
-            warnings.simplefilter("error")
+        with warnings.catch_warnings(record=True) as doubts:
+            # pandas warns if it has to guess the format of each value, or takes the first number
+            # for the day because of the first value alone: such a guess is unreliable.
+            warnings.simplefilter("always")
             found = datetimes.parse_datetimes(pd.to_datetime(values))
+        if doubts:
+            raise ValueError(str(doubts[0].message))
     if found is None or found.unreadable.any():
         raise ValueError("holds what is no time between the years 1678 and 2261")
     return found.values
@@ -37,7 +40,7 @@ def unreadable_times(values: pd.Series) -> str | None:
     """Return why a column cannot be read as times, as a clause with the fix; None if it can."""
     try:
         parse_times(values.to_frame("value"), "value")
-    except (ValueError, TypeError, AttributeError, UserWarning):
+    except (ValueError, TypeError, AttributeError):
         read = datetimes.parse_datetimes(values)
         held = f"holds {kinds_of(values)}"
         if read is not None and (wrong := int(read.unreadable.sum())):

@@ -27,11 +27,15 @@ Reader = Callable[[Path, Mapping[str, Any], Sequence[str] | None], pd.DataFrame]
 PARQUET_MAGIC = b"PAR1"
 _COMPRESSED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 _UNPACKED = "is compressed; unpack it, or end its name in {}, like .csv{}"
+_AS_PARQUET = (
+    "which is not read here; write it as Parquet: python -c 'import pandas, sys; "
+    "pandas.{}.to_parquet(sys.argv[2])' FILE TABLE.parquet"
+)
 # First bytes of files in other formats, each with the message that says what to do.
 _OTHER_FORMATS: tuple[tuple[bytes, str], ...] = (
     (PARQUET_MAGIC, "is a Parquet file; set data.format: parquet"),
-    (b"ARROW1", "is an Arrow (Feather) file, which is not read here; write it as CSV or Parquet"),
-    (b"ORC", "is an ORC file, which is not read here; write it as CSV or Parquet"),
+    (b"ARROW1", f"is an Arrow (Feather) file, {_AS_PARQUET.format('read_feather(sys.argv[1])')}"),
+    (b"ORC", f"is an ORC file, {_AS_PARQUET.format('read_orc(sys.argv[1])')}"),
     (
         b"SQLite format 3",
         "is a SQLite database; name it as sqlite:///PATH, and its rows with data.query (with "
@@ -82,7 +86,7 @@ def read_file(
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     if frame.empty:
-        raise UnreadableError("has columns and no rows")
+        raise UnreadableError("has columns and no rows; name a table that has some")
     # pandas cannot group or sort by float16; float32 represents all of its values exactly.
     half = {name: np.float32 for name, kind in frame.dtypes.items() if kind == np.float16}
     return frame.astype(half) if half else frame
@@ -208,7 +212,9 @@ def _refuse_other(path: Path) -> None:
         raise UnreadableError("is XML, which is not read here; write it as CSV or Parquet")
     named = begins.startswith((b"{", b"[")) and ".json" in path.name.lower()
     if named or _JSON.match(begins):
-        raise UnreadableError("is JSON, which is not read here; write it as CSV or Parquet")
+        lines = begins.startswith(b"{")
+        reader = f"read_json(sys.argv[1], lines={lines})"
+        raise UnreadableError(f"is JSON, {_AS_PARQUET.format(reader)}")
     if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UnreadableError("is binary, and no text; convert it to CSV or Parquet")
 

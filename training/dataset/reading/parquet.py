@@ -7,6 +7,7 @@ get the keys of all rows. A column that Parquet cannot store raises an error wit
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,6 +48,8 @@ def write_parquet(frame: pd.DataFrame, path: Path, source: str) -> None:
 def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
     """Read a table; maps become dictionaries, as models take them, not lists of pairs.
 
+    Decimals become numbers, as `cloche score` gives them to models.
+
     Raises:
         Exception: The file is no Parquet file; pandas and pyarrow raise various types.
     """
@@ -54,6 +57,10 @@ def read_parquet(path: Path, **options: Any) -> pd.DataFrame:
     for field in pq.read_schema(path):
         if pa.types.is_map(field.type) and field.name in frame:
             frame[field.name] = frame[field.name].map(dict, na_action="ignore")
+        elif pa.types.is_decimal(field.type) and field.name in frame:
+            column, kind = frame[field.name], field.type
+            whole = kind.scale == 0 and kind.precision < 19 and not column.hasnans  # 64 bits
+            frame[field.name] = column.astype(np.int64 if whole else np.float64)
     return frame
 
 

@@ -31,7 +31,7 @@ class Verdict:
 class Criterion(ABC):
     """One criterion with the values that a recipe or a policy gives it.
 
-    It is built from a key of `Gate`, and everything else about it is in its class. Its verdict
+    It is built from a key of `Gate`; what it demands and says is in its class. Its verdict
     becomes a row of the evidence and of the report.
     """
 

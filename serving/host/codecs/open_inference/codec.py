@@ -15,7 +15,7 @@ from cloche.serving.host.codecs.open_inference.tensors import Output, make_outpu
 from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, has_type_hints
-from cloche.serving.host.parsing.parsed_request import ParsedRequest
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
 from cloche.serving.host.predictors.prediction_writer import BARE, ModelPredictions, Predicted
 from cloche.serving.processes.frames import Answer, Item
 
@@ -94,10 +94,23 @@ class OpenInferenceCodec:
 
     def score_alone(self, item: Item, model: InstrumentedModel) -> Answer:
         """Score one request, with MLflow's enforcement of the signature, and return its answer."""
+        request = self._predict(item, model)
+        return self._answer(request, ModelPredictions(model.raw, model.rows), 0, model.rows)
+
+    def predict_alone(self, item: Item, model: InstrumentedModel) -> None:
+        """Predict for one request, with MLflow's enforcement, without writing an answer."""
+        self._predict(item, model)
+
+    def writer(self, item: Item) -> tuple[Write, dict[str, Any] | None]:
+        """Return what writes the answer, and the parameters in the body."""
+        request = self._parse(item)
+        return lambda *part: self._answer(request, *part), self._params(request)
+
+    def _predict(self, item: Item, model: InstrumentedModel) -> OpenInferenceRequest:
         request = self._parse(item)
         data = model_input(request.tensors, self._schema, hinted=self._hinted)
         model.predict(data, self._params(request))
-        return self._answer(request, ModelPredictions(model.raw, model.rows), 0, model.rows)
+        return request
 
     def explain(self, item: Item) -> Mistake:
         """Explain why MLflow's enforcement refused inputs that the codec has accepted."""

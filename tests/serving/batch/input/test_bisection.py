@@ -58,6 +58,29 @@ def test_a_part_of_a_model_that_looks_across_rows_is_not_divided(bad, rows, scor
     assert not Path("out.csv").exists()
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_table_of_several_parts_is_not_scored_by_a_model_that_looks_across_rows(
+    suffix, rows, score
+):
+    write = {
+        "csv": lambda name: rows.to_csv(name, index=False),
+        "jsonl": lambda name: rows.to_json(name, orient="records", lines=True),
+        "parquet": rows.to_parquet,
+    }
+    write[suffix](f"rows.{suffix}")
+    with pytest.raises(JobFailed, match=r"answers 'rank' of a row by the rows beside it.*part-row"):
+        score(f"rows.{suffix}", "out.csv", model="because", part_rows=100)
+    assert not Path("out.csv").exists()
+
+
+def test_files_of_one_part_are_tables_of_their_own(rows, score):
+    """Scenario: the model ranks the rows of each day, and each day is a file."""
+    Path("days").mkdir()
+    rows[:200].to_parquet("days/1.parquet")
+    rows[200:].to_parquet("days/2.parquet")
+    assert score("days", "out.csv", model="because", part_rows=300).manifest["scored"] == 400
+
+
 @pytest.mark.parametrize(("count", "bad"), [(400, 399), (2, 1)])
 def test_a_single_row_that_is_left_was_asked_alone(count, bad, rows, score):
     rows.loc[: bad - 1, "a"] = 13.0

@@ -132,10 +132,16 @@ def test_the_stages_leave_what_a_worker_leaves(suffix, stages):
 
 @pytest.mark.slow
 @pytest.mark.breadth
-def test_a_process_of_another_environment_leaves_what_a_worker_leaves(stages):
-    both = stages(table(100), "plain", "csv", python=sys.executable)
+def test_a_process_of_another_environment_leaves_what_a_worker_leaves(stages, tmp_path):
+    shared = tmp_path / "environment"
+    both = stages(table(100), "plain", "csv", python=str(shared / "bin" / "python"))
     (part,) = both.parts
-    told = both.answer({"part": part.to_json(), "without": {}, "rows_per_call": None})
+    question = {"part": part.to_json(), "without": {}, "rows_per_call": None}
+    refused = both.answer(question)["failed"]
+    assert f"{shared}/bin/python is not on this executor of Spark: --cache-dir, in" in refused
+    assert "must lie where all machines see the same files" in refused
+    shared.symlink_to(sys.prefix)  # as a file system is mounted
+    told = both.answer(question)
     here = both.worker.finish(part)
     assert told["finished"]["data"]["sha256"] == here.data.sha256
 

@@ -4,9 +4,13 @@ import bz2
 import gzip
 import lzma
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cloche.training.dataset.reading.sources import load_table
@@ -35,6 +39,20 @@ def test_a_file_is_read_by_its_name(tmp_path, name):
     pd.testing.assert_frame_equal(table.frame, SMALL)
     assert table.source == str(path)
     assert read(path, ["b"]).frame.columns.tolist() == ["b"]
+
+
+def test_decimals_are_numbers_as_a_batch_job_gives_them_to_models(tmp_path):
+    table = pa.table(
+        {
+            "price": pa.array([Decimal("1.25"), None], pa.decimal128(10, 2)),
+            "count": pa.array([Decimal(3), Decimal(4)], pa.decimal128(10, 0)),
+            "large": pa.array([Decimal(10**30), None], pa.decimal128(38, 0)),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    expected = pd.DataFrame({"price": [1.25, np.nan], "count": [3, 4], "large": [1e30, np.nan]})
+    pd.testing.assert_frame_equal(read(tmp_path / "t.parquet").frame, expected)
+    assert read(tmp_path / "t.parquet", ["count"]).frame["count"].dtype == np.int64
 
 
 def test_several_files_are_one_table_in_the_order_of_their_names(tmp_path):

@@ -1,0 +1,259 @@
+"""The version pools of a model and of the stages before it, which serve as one model.
+
+A request goes through the pools in order. The first stage reads it, each passes a table on, and the
+last, the model, writes the answer. Versions of a stage and its model take over together: there is
+one staged pool for each combination, and `ServedModel` loads, switches and drains it as a whole.
+"""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.stage_fit import misfit
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import HostFailed
+from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
+from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded
+
+_JSON = "application/json"
+_OK = 200
+
+
+class StagedPool:
+    """The version pools through which each request goes, in order."""
+
+    def __init__(self, pools: Sequence[VersionPool], example_seconds: float) -> None:
+        """Store the pools.
+
+        Args:
+            pools: The version pools of the stages, and last that of the model.
+            example_seconds: The time limit for the first stage's input example.
+        """
+        self._pools = list(pools)
+        self._last = pools[-1]
+        self._example_seconds = example_seconds
+        self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
+
+    @property
+    def model(self) -> str:
+        """The name under which the model is served."""
+        return self._last.model
+
+    @property
+    def version(self) -> str:
+        """The version of the model."""
+        return self._last.version
+
+    @property
+    def retry(self) -> bool:
+        """Whether the model is asked again by another host when one was lost."""
+        return self._last.retry
+
+    @retry.setter
+    def retry(self, value: bool) -> None:
+        self._last.retry = value
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The description of the model, with the inputs of the first stage."""
+        first, last = self._pools[0].description, self._last.description
+        signature = dict(last["signature"] or {})
+        signature["inputs"] = (first["signature"] or {}).get("inputs")
+        return last | {
+            "stages": self._stages,
+            "signature": signature,
+            **{key: first[key] for key in ("type_hints", "example", "usual")},
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Whether each stage has a warm replica."""
+        return all(pool.ready for pool in self._pools)
+
+    @property
+    def queued(self) -> int:
+        """The number of requests that wait for a replica of any stage."""
+        return sum(pool.queued for pool in self._pools)
+
+    @property
+    def replicas(self) -> int:
+        """The number of hosts of all stages that are loaded and warm."""
+        return sum(pool.replicas for pool in self._pools)
+
+    @property
+    def seconds_to_drain(self) -> float:
+        """An estimate of the seconds until all requests that wait now are scored."""
+        return sum(pool.seconds_to_drain for pool in self._pools)
+
+    async def start(self, *, beside: bool = True) -> None:
+        """Load every replica of every stage, and score the first stage's input example.
+
+        Raises:
+            HostFailed: A stage cannot be loaded, or the stages do not fit each other.
+        """
+        starts = [asyncio.create_task(pool.start(beside=beside)) for pool in self._pools]
+        try:
+            await asyncio.gather(*starts)
+            self._check_fit()
+            await self._score_example()
+        except BaseException:
+            for start in starts:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
+            await asyncio.gather(*(pool.close(lambda: None) for pool in self._pools))
+            raise
+
+    async def complete(self) -> None:
+        """Wait until every replica has loaded its model, and not the twin alone.
+
+        Raises:
+            HostFailed: A replica cannot load the model.
+        """
+        for pool in self._pools:
+            await pool.complete()
+
+    def submit(self, request: PredictionRequest) -> bool:
+        """Queue a request; False when the queue of a stage is full."""
+        if not all(pool.has_room(request) for pool in self._pools[1:]):
+            return False
+        return self._pools[0].submit(self._staged(request, 0, request.item))
+
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
+        """Take over requests that waited for another version."""
+        self._pools[0].adopt([self._staged(one, 0, one.item) for one in requests])
+
+    def pause(self) -> None:
+        """Keep requests queued until `resume`."""
+        self._pools[0].pause()
+
+    def resume(self) -> None:
+        """Give the requests that waited since `pause` to the replicas."""
+        self._pools[0].resume()
+
+    def release(self) -> list[PredictionRequest]:
+        """Remove and return all requests that wait, to begin anew with the first stage."""
+        return [request for pool in self._pools for request in _originals(pool.release())]
+
+    def stop_waiting(self) -> None:
+        """Make `close` end at once, because no client waits for answers any more."""
+        for pool in self._pools:
+            pool.stop_waiting()
+
+    async def close(self, find_successor: Callable[[], ServedPool | None]) -> None:
+        """Finish running batches, stage by stage, and end the hosts.
+
+        Args:
+            find_successor: Returns the pool that serves by then. It takes over requests that are
+                left, from their first stage on.
+        """
+        for pool in self._pools:
+            await pool.close(lambda: _successor(find_successor(), pool.model))  # noqa: B023  # now
+
+    def version_of(self, model: str) -> str:
+        """Return the version of a stage or the model that serves here; empty for others."""
+        return next((pool.version for pool in self._pools if pool.model == model), "")
+
+    def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
+        """Create the request to one stage, whose outcome leads to the next one."""
+        return PredictionRequest(
+            rows=request.rows, size=max(request.size, len(item.table)), arrived=request.arrived,
+            deadline=request.deadline,
+            item=item._replace(as_table=stage < len(self._pools) - 1),
+            outcome=_StageOutcome(self, request, stage), client_left=request.unwanted,
+        )  # fmt: skip
+
+    def receive(self, request: PredictionRequest, stage: int, answer: Answer) -> None:
+        """Give a stage's table to the next stage, or its answer to the client."""
+        if answer.body_type == TABLE_BODY and answer.status == _OK:
+            following = stage + 1
+            item = request.item._replace(table=answer.body)
+            self._pools[following].forward(self._staged(request, following, item))
+        else:
+            request.stages = ",".join(self._stages)
+            request.answer(answer, self.version)
+
+    def _check_fit(self) -> None:
+        """Compare the signatures.
+
+        Raises:
+            HostFailed: A stage does not answer what the next one takes.
+        """
+        for before, after in itertools.pairwise(self._pools):
+            if reason := misfit(before, after):
+                raise HostFailed(reason)
+
+    async def _score_example(self) -> None:
+        """Score the first stage's input example, if it has one.
+
+        Raises:
+            HostFailed: The stages cannot score it.
+        """
+        example = self._pools[0].description["example"]
+        if example is None:
+            return
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Answer] = loop.create_future()
+        body = example.encode()
+        request = PredictionRequest(
+            rows=1, size=len(body), arrived=loop.time(), deadline=loop.time() + 3600.0,
+            item=Item(_JSON, body, "input example"), outcome=outcome, client_left=lambda: False,
+        )  # fmt: skip
+        self._pools[0].forward(self._staged(request, 0, request.item))
+        try:
+            async with asyncio.timeout(self._example_seconds):
+                answer = await outcome
+        except (TimeoutError, RequestEnded) as error:
+            raise HostFailed("The stages did not score the first one's input example.") from error
+        if answer.status != _OK:
+            said = json.loads(answer.body).get("message", "")
+            raise HostFailed(f"The stages cannot score the first one's input example: {said}")
+
+
+class _StageOutcome:
+    """Receives what a stage answers to one request."""
+
+    __slots__ = ("_pool", "_stage", "request")
+
+    def __init__(self, pool: StagedPool, request: PredictionRequest, stage: int) -> None:
+        self._pool = pool
+        self.request = request
+        self._stage = stage
+
+    def done(self) -> bool:
+        """Whether the request has ended."""
+        return self.request.outcome.done()
+
+    def set_result(self, answer: Answer) -> None:
+        """Go on with the stage's answer."""
+        self._pool.receive(self.request, self._stage, answer)
+
+    def set_exception(self, ended: RequestEnded) -> None:
+        """End the request without an answer."""
+        self.request.end(ended.reason)
+
+
+def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]:
+    """Return the clients' requests to which some requests to a stage belong."""
+    return [one.outcome.request for one in requests if isinstance(one.outcome, _StageOutcome)]
+
+
+class _StageSuccessor:
+    """The pool that serves by now, as it looks to the pool of one stage that is closed."""
+
+    def __init__(self, pool: ServedPool, model: str) -> None:
+        self._pool = pool
+        if isinstance(pool, StagedPool):
+            self.version = pool.version_of(model)
+        else:
+            self.version = pool.version if pool.model == model else ""
+
+    def adopt(self, requests: Sequence[PredictionRequest]) -> None:
+        """Take over requests that waited for the stage, from their first stage on."""
+        self._pool.adopt(_originals(requests))
+
+
+def _successor(pool: ServedPool | None, model: str) -> _StageSuccessor | None:
+    return None if pool is None else _StageSuccessor(pool, model)

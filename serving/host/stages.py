@@ -1,0 +1,111 @@
+"""Requests of a version that has stages before it, or is one: their rows travel as Arrow tables.
+
+A stage answers with a table, which the next stage takes in the place of the request's own rows. The
+request's body goes on with it, because the last stage writes the answer in the request's protocol.
+"""
+
+from typing import Any
+
+import pyarrow as pa
+from mlflow.types import DataType
+
+from cloche.serving.host.answers.error_answers import INTERNAL_ERROR, RequestRefused
+from cloche.serving.host.codecs.codec import Codec
+from cloche.serving.host.instrumented_model import InstrumentedModel
+from cloche.serving.host.parsing.column_decoder import Column, ColumnDecoder, Table, table_key
+from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
+from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
+
+_PREPARED = "prepared"  # the key of tables whose columns have exactly the signature's types
+_TYPES: dict[DataType, pa.DataType] = {
+    DataType.double: pa.float64(),
+    DataType.float: pa.float32(),
+    DataType.long: pa.int64(),
+    DataType.integer: pa.int32(),
+    DataType.boolean: pa.bool_(),
+}
+
+
+def read_staged(item: Item, codec: Codec, decoder: ColumnDecoder | None) -> ParsedRequest | None:
+    """Parse a request with prepared rows, or whose answer is a table, to be batched.
+
+    Returns:
+        The request; None if it must be scored alone.
+    """
+    if not item.table:
+        request = codec.read(item)
+        return None if request is None else request._replace(write=write_table)
+    if decoder is None:
+        return None
+    columns = _columns(_read(item.table), decoder)
+    if columns is None:
+        return None
+    write, params = codec.writer(item)
+    table = Table(table_key(_PREPARED, params), (), params, columns)
+    return ParsedRequest(table, write_table if item.as_table else write)
+
+
+def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel) -> Answer:
+    """Score a request with prepared rows, or whose answer is a table, alone.
+
+    Raises:
+        RequestRefused: The request cannot be scored; the message says why.
+        Exception: Any error of parsing, of MLflow's enforcement or of the model.
+    """
+    if not item.table:
+        codec.predict_alone(item, model)
+        return write_table(ModelPredictions(model.raw, model.rows), 0, model.rows)
+    write, params = codec.writer(item)
+    rows = _read(item.table)
+    model.predict(rows.to_pandas(), params)
+    chosen: Write = write_table if item.as_table else write
+    return chosen(ModelPredictions(model.raw, model.rows), 0, rows.num_rows)
+
+
+def write_table(predicted: Predicted, start: int, end: int) -> Answer:
+    """Write predictions as an Arrow stream, for the next stage.
+
+    Raises:
+        RequestRefused: The predictions are no table with a row for each row.
+    """
+    table = predicted.table
+    if table is None:
+        raise RequestRefused(
+            "A stage must answer with a table of named columns, a data frame for instance; this "
+            "one answers with values that have no name.", status=500, code=INTERNAL_ERROR,
+        )  # fmt: skip
+    if table.num_rows != predicted.rows:
+        raise RequestRefused(
+            f"A stage must answer each row with one row; this one answered {predicted.rows} with "
+            f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
+        )  # fmt: skip
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.slice(start, end - start))
+    return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
+
+
+def _read(table: bytes) -> pa.Table:
+    with pa.ipc.open_stream(table) as stream:
+        return stream.read_all()
+
+
+def _columns(table: pa.Table, decoder: ColumnDecoder) -> list[Column] | None:
+    """Return the decoder's columns; None unless each has exactly the signature's type."""
+    columns: list[Column] = []
+    for name, kind in zip(decoder.names, decoder.types, strict=True):
+        if name not in table.column_names:
+            return None
+        column: Any = table.column(name)
+        if kind is DataType.string:
+            texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+            values = column.to_pylist() if texts and not column.null_count else None
+        else:
+            gaps = column.null_count > 0 and kind not in (DataType.double, DataType.float)
+            exact = column.type == _TYPES.get(kind) and not gaps
+            values = column.to_numpy(zero_copy_only=False) if exact else None
+        if values is None:
+            return None
+        columns.append(values)
+    return columns

@@ -1,0 +1,226 @@
+"""A version behind its stage: every protocol, swaps of either, and stages that misbehave."""
+
+import os
+import shutil
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import requests
+
+from cloche.serving.host.codecs.open_inference.messages import message
+from tests.lifecycle import make_stages as made
+from tests.lifecycle.registry import Registry, Serve, infer_request
+from tests.online import Load, Server, wait_for
+from tests.shelf import shelf
+
+pytestmark = pytest.mark.slow
+
+JSON = {"content-type": "application/json"}
+TENSOR = {"name": "a", "datatype": "FP64", "shape": [2], "data": [0.0, 0.5]}
+
+
+@cache
+def saved(number: int, kind: str) -> Path:
+    path = shelf() / f"stages {number} {kind}"
+    made.save(path, number, kind)
+    return path
+
+
+def register(registry: Registry, model: str, *kinds: str) -> None:
+    """One version of a model for each kind, the first of them in production."""
+    registry.register(model=model)
+    for number, kind in enumerate(kinds, 1):
+        path = registry.artifacts(str(number), model)
+        shutil.copytree(saved(number, kind), path)
+        registry.client.create_model_version(model, source=str(path))
+    registry.promote("1", model)
+
+
+def name_stage(registry: Registry, version: str, stage: str = "models:/s@production") -> None:
+    registry.client.set_model_version_tag("m", version, "cloche.before", stage)
+
+
+@pytest.fixture
+def pair(registry: Registry) -> Registry:
+    """Stage `s` and model `m`, two versions each."""
+    register(registry, "s", made.STAGE, made.STAGE)
+    register(registry, "m", made.MODEL, made.MODEL)
+    for version in "12":
+        name_stage(registry, version)
+    return registry
+
+
+def served(server: Server) -> tuple[int, ...]:
+    """The versions of stage and model that answer, by the prediction and by the headers."""
+    response = server.predict()
+    (value,) = response.json()["predictions"]
+    named = response.headers["x-model-stages"], response.headers["x-model-version"]
+    assert named == (f"s/{int(value) // 1000}", str(int(value) % 1000))
+    return int(value) // 1000, int(value) % 1000
+
+
+def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> None:
+    server = serve("--grpc-port", "0").wait_until_ready()
+
+    def ask(path: str, body: Any, **headers: str) -> Any:
+        given = {"data": body, "headers": headers} if headers else {"json": body}
+        return requests.post(server.url + path, timeout=60, **given).json()
+
+    rows = [{"a": 0.0}, {"a": 0.5}]
+    table = {"columns": ["a"], "data": [[0.0], [0.5]]}
+    right = [1001.0, 1501.0]
+    assert ask("/invocations", {"dataframe_records": rows}) == {"predictions": right}
+    assert ask("/invocations", {"dataframe_split": table, "params": {}}) == {"predictions": right}
+    assert ask("/invocations", "a\n0.0\n0.5\n", **{"content-type": "text/csv"}) == {
+        "predictions": right
+    }
+    assert ask("/v1/models/m:predict", {"instances": rows}) == {"predictions": right}
+    assert ask("/v1/models/m:predict", {"inputs": {"a": [0.0, 0.5]}}) == {"outputs": right}
+    assert ask("/predictions/m", {"dataframe_records": rows}) == right
+    answer = ask("/v2/models/m/infer", {"id": "7", "inputs": [TENSOR]})
+    assert (answer["id"], answer["outputs"][0]["data"]) == ("7", right)
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        reply = message("ModelInferResponse").FromString(call(infer_request()))
+    assert list(reply.outputs[0].contents.fp64_contents) == [1001.0]
+    described = server.get("/v2/models/m").json()
+    assert [one["name"] for one in described["inputs"]] == ["a"]
+
+
+def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) -> None:
+    server = serve().wait_until_ready()
+
+    def tells_its_versions(response: requests.Response) -> bool:
+        (value,) = response.json()["predictions"]
+        return response.ok and (
+            response.headers["x-model-stages"], response.headers["x-model-version"]
+        ) == (f"s/{int(value) // 1000}", str(int(value) % 1000))  # fmt: skip
+
+    with Load(server, check=tells_its_versions) as load:
+        for stage, model in ((2, 1), (2, 2), (1, 1), (2, 2)):
+            pair.promote(str(stage), "s")
+            pair.promote(str(model), "m")
+            wait_for(lambda both=(stage, model): served(server) == both)
+            load.wait_for_more(50)
+    assert not load.failures
+    wait_for(lambda: len(server.hosts()) == 2)
+
+
+def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
+    server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
+    said = {
+        made.CRASH: (503, "lost"),
+        made.HANG: (504, "3 s"),
+        made.REFUSE: (400, "failed on this request"),
+        made.SHORT: (500, "one row"),
+        made.NAMELESS: (500, "named columns"),
+    }
+    with Load(server, check=lambda response: response.json() == {"predictions": [1001.0]}) as load:
+        with ThreadPoolExecutor(len(said)) as asking:
+            answers = dict(zip(said, asking.map(server.predict, said), strict=True))
+        load.wait_for_more(20)
+    assert not load.failures
+    for value, (status, words) in said.items():
+        assert answers[value].status_code == status, answers[value].text
+        assert words in answers[value].text
+    assert server.predict(made.LOST).text == '{"predictions": [NaN]}'
+
+
+def test_killed_hosts_of_stage_and_model_cost_no_answer(pair: Registry, serve: Serve) -> None:
+    server = serve("--replicas", "2").wait_until_ready()
+    with Load(server, check=lambda response: response.ok) as load:
+        for _ in range(3):
+            os.kill(server.hosts()[0], signal.SIGKILL)
+            load.wait_for_more(30)
+            wait_for(lambda: len(server.hosts()) == 4)
+    assert not load.failures
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (made.WRONG_COLUMN, "m 1 takes 'b', which the stage before it, s 2, does not answer"),
+        (made.WRONG_TYPE, "m 1 takes 'b' as double, and the stage before it, s 2, answers string"),
+    ],
+)
+def test_a_pair_that_does_not_fit_does_not_take_over(
+    registry: Registry, serve: Serve, kind: str, words: str
+) -> None:
+    register(registry, "s", made.STAGE, kind)
+    register(registry, "m", made.MODEL)
+    name_stage(registry, "1")
+    server = serve().wait_until_ready()
+    registry.promote("2", "s")
+    wait_for(lambda: words in (server.state()["problem"] or ""))
+    assert served(server) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("models:/m@production", "in a circle"),
+        ("models:/gone@production", "no version stands behind it"),
+        ("nonsense", "there is no such folder"),
+    ],
+)
+def test_a_stage_that_cannot_be_found_is_named(
+    pair: Registry, serve: Serve, stage: str, words: str
+) -> None:
+    server = serve().wait_until_ready()
+    name_stage(pair, "2", stage)
+    pair.promote("2", "m")
+    wait_for(lambda: words in (server.state()["problem"] or ""))
+    assert served(server) == (1, 1)
+
+
+def test_several_workers_refuse_a_stage_and_one_serves_it(pair: Registry, serve: Serve) -> None:
+    several = serve("--workers", "2")
+    advised = "a version with stages before it needs --workers 1."
+    wait_for(lambda: advised in (several.state()["problem"] or ""))
+    several.end()
+    assert served(serve("--workers", "1").wait_until_ready()) == (1, 1)
+
+
+def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:
+    pair.client.delete_model_version_tag("m", "2", "cloche.before")
+    server = serve().wait_until_ready()
+    pair.promote("2", "m")
+    server.wait_for_version("2")
+    prepared = {"dataframe_records": [{"b": 1.0}]}
+    assert server.get_predictions(prepared) == [1002.0]
+    pair.promote("1", "m")
+    wait_for(lambda: server.version() == "1")
+    assert served(server) == (1, 1)
+
+
+def test_both_are_served_from_the_cache_without_a_registry(pair: Registry, serve: Serve) -> None:
+    server = serve().wait_until_ready()
+    wait_for(lambda: list(pair.directory.rglob("served/*.json")))
+    server.end()
+    pair.database.rename(pair.directory / "away.db")
+    pair.database.mkdir()  # which no database can be opened in
+    shutil.rmtree(pair.directory / "artifacts")
+    assert served(serve().wait_until_ready()) == (1, 1)
+
+
+def test_a_full_queue_of_the_model_refuses_before_the_stage_works(
+    pair: Registry, serve: Serve
+) -> None:
+    server = serve("--max-queue", "4").wait_until_ready()
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: statuses.append(server.predict().status_code))
+        for _ in range(40)
+    ]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert set(statuses) <= {200, 429}
+    assert 200 in statuses
