@@ -45,7 +45,7 @@ def check_versions(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckRe
     for one in uris:
         check = one.text
         try:
-            target = resolver.resolve(one)
+            target = resolver.resolve_with_stages(one)
         except ServingError as error:
             yield fail(check, str(error).removeprefix(f"{check}: "))
             continue

@@ -57,7 +57,9 @@ class ResolvedVersion:
             for artifacts outside the registry, where no digest can be recorded.
         model: The name of the registered model; empty for artifacts outside the registry.
         retry: Whether a request whose model host was lost may be sent to another host.
-        stages: The versions of the stages before the model, in the order of the rows.
+        before: The URI of the stage before the model; empty without one.
+        stages: The versions of the stages before the model, in the order of the rows, if they were
+            resolved.
         own_identity: The identity without the stages; empty without stages.
     """
 
@@ -69,6 +71,7 @@ class ResolvedVersion:
     twin: str = ""
     model: str = ""
     retry: bool = True
+    before: str = ""
     stages: "tuple[ResolvedVersion, ...]" = ()
     own_identity: str = ""
 
@@ -113,19 +116,29 @@ class Resolver:
                 self._connected = client
             return self._connected
 
-    def resolve(self, uri: ModelUri, *, most_stages: int = _MOST_STAGES) -> ResolvedVersion:
+    def resolve(self, uri: ModelUri) -> ResolvedVersion:
+        """Return the version to which `uri` resolves now, without stages.
+
+        Raises:
+            VersionRefused: `uri` resolves to no version.
+            RegistryUnreachable: The registry does not answer.
+        """
+        if uri.reference is Reference.ARTIFACTS:
+            return _outside(uri.text)
+        with translated_errors(uri.text):
+            return _target(self._find(uri))
+
+    def resolve_with_stages(
+        self, uri: ModelUri, *, most_stages: int = _MOST_STAGES
+    ) -> ResolvedVersion:
         """Return the version to which `uri` resolves now, with the stages before it.
 
         Raises:
             VersionRefused: `uri`, or that of a stage, resolves to no version.
             RegistryUnreachable: The registry does not answer.
         """
-        if uri.reference is Reference.ARTIFACTS:
-            return _outside(uri.text)
-        with translated_errors(uri.text):
-            found = self._find(uri)
-        target, before = _target(found), dict(found.tags).get(BEFORE_TAG, "")
-        if not before:
+        target = self.resolve(uri)
+        if not target.before:
             return target
         if not most_stages:
             raise VersionRefused(
@@ -133,7 +146,7 @@ class Resolver:
                 "other in a circle."
             )
         try:
-            stage = self.resolve(parse(before), most_stages=most_stages - 1)
+            stage = self.resolve_with_stages(parse(target.before), most_stages=most_stages - 1)
         except (ModelUriError, VersionRefused) as error:
             raise VersionRefused(
                 f"{target.artifacts}: the stage before it (tag {BEFORE_TAG}) cannot be found: "
@@ -218,4 +231,5 @@ def _target(found: ModelVersion) -> ResolvedVersion:
         twin=twin,
         model=found.name,
         retry=tags.get(RETRY_TAG) != OFF,
+        before=tags.get(BEFORE_TAG, ""),
     )

@@ -46,8 +46,8 @@ class Service:
         self._history = History(self._resolver)
 
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
-        """Return the version to which a URI resolves now."""
-        return asdict(self._resolver.resolve(_uri(uri)))
+        """Return the version to which a URI resolves now, with the stages before it."""
+        return asdict(self._resolver.resolve_with_stages(_uri(uri)))
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""

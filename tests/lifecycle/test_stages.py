@@ -13,7 +13,10 @@ import grpc
 import pytest
 import requests
 
+from cloche.serving.errors import VersionRefused
 from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.registry.resolver import Resolver
+from cloche.serving.registry.uri import parse
 from tests.lifecycle import make_stages as made
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.online import Load, Server, wait_for
@@ -185,6 +188,14 @@ def test_several_workers_refuse_a_stage_and_one_serves_it(pair: Registry, serve:
     wait_for(lambda: advised in (several.state()["problem"] or ""))
     several.end()
     assert served(serve("--workers", "1").wait_until_ready()) == (1, 1)
+
+
+def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
+    name_stage(pair, "1", "models:/gone@production")
+    resolver = Resolver(lambda: pair.client)
+    assert resolver.resolve(parse("models:/m@production")).stages == ()
+    with pytest.raises(VersionRefused, match="the stage before it"):
+        resolver.resolve_with_stages(parse("models:/m@production"))
 
 
 def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:
