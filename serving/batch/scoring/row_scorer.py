@@ -98,7 +98,7 @@ class RowScorer:
             self._refuse_dependent(
                 inputs.iloc[positions], predictions, step, _range(offsets[positions])
             )
-        elif cut and count > 1 and not self._compared:
+        elif cut and len(positions) > 1 and not self._compared:
             self._compared = True
             self._refuse_cut(inputs, predictions[0], _range(offsets))
         return positions, predictions, failed
@@ -129,8 +129,8 @@ class RowScorer:
                 raise JobFailed(
                     f"{self._job.model} answers {min(found)!r} of a row by the rows beside it, and "
                     "it failed on a part as a whole: scored in pieces, its rows would get other "
-                    "predictions. Leave out the rows that it refuses, or give it fewer by "
-                    "--part-rows."
+                    "predictions. Leave out the rows that it refuses, or give it files "
+                    "that it takes as a whole."
                 )
             return
 

@@ -161,7 +161,9 @@ class ColumnDecoder:
         Loops over its rows would take as long as parsing it. None for what `_rows` must read.
         """
         by_position = layout == "dataframe_split"
-        rows: Any = content.get("data") if by_position and type(content) is dict else content
+        if by_position and not isinstance(content, dict):
+            return None
+        rows: Any = content.get("data") if by_position else content
         if type(rows) is not list or len(rows) < _MANY_ROWS:  # first, as most requests end here
             return None
         keys: Sequence[Any] | None = self.names

@@ -250,18 +250,22 @@ def test_the_package_that_a_store_needs_is_named(monkeypatch):
     assert str(refusal.value).endswith("this store needs fsspec: pip install fsspec")
 
 
-@pytest.mark.parametrize("way", ["Leave out the rows that it refuses", "--part-rows"])
+@pytest.mark.parametrize("way", ["Leave out the rows that it refuses", "give it files"])
 def test_a_model_that_looks_across_rows_is_given_fewer_or_none_that_it_refuses(way, score):
     rows = table(150)
-    model = "crowded" if way == "--part-rows" else "because"
+    model = "crowded" if way == "give it files" else "because"
     refused = rows.assign(a=rows["a"].where(rows.index > 0, 13.0)) if model == "because" else rows
     refused.to_parquet("rows.parquet")
     with pytest.raises(JobFailed) as refusal:
         score("rows.parquet", "out.csv", model=model, part_rows=2000)
     assert way in str(refusal.value)
+    source = "rows.parquet"
     refused[refused["a"] != 13.0].to_parquet("rows.parquet")
-    fewer = 100 if way == "--part-rows" else 2000
-    done = score("rows.parquet", "out.csv", model=model, part_rows=fewer, overwrite=True)
+    if model == "crowded":
+        source = "half-*.parquet"
+        refused[:75].to_parquet("half-1.parquet")
+        refused[75:].to_parquet("half-2.parquet")
+    done = score(source, "out.csv", model=model, part_rows=2000, overwrite=True)
     assert done.manifest["refused"] == 0
 
 

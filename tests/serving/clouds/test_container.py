@@ -21,7 +21,7 @@ def test_the_cloud_says_what_nobody_else_does(monkeypatch):
     assert (found["models"], found["port"]) == (("model=/opt/ml/model",), 8123)
     told = {"CLOCHE_SERVE_PORT": "7", "CLOCHE_SERVE_REPLICAS": "3"}
     found = options(monkeypatch, "serve", "models:/m@production", **told)
-    assert (found["port"], found["replicas"]) == (7, 3)
+    assert (found["port"], found["replicas"]) == (7, {"": 3})
     assert found["models"] == ("models:/m@production",)
 
 
