@@ -76,7 +76,7 @@ $(OLDEST)/.ready: requirements-oldest.lock pyproject.toml $(DEVELOPMENT)
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --verify-hashes --requirement $<
 	$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps --editable .
 	@echo "Compiling what all workers of the tests import, so that not each of them does"
-	$(PYTEST_OLDEST) --collect-only --quiet >$(OLDEST)/collected
+	$(PYTEST_OLDEST) --collect-only --quiet >$(OLDEST)/collected || { tail -40 $(OLDEST)/collected >&2; exit 1; }
 	@touch $@
 
 check: install  ## format, lint, types, architecture: what CI checks

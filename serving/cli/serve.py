@@ -72,7 +72,7 @@ class _Workers(click.IntRange):
         return max(1, cores() // 2) if value == "auto" else super().convert(value, param, ctx)
 
 
-class _Replicas(click.ParamType[Any]):
+class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of click have no argument
     """The type of numbers of replicas: one for all, and others for models and stages by name."""
 
     name = "replicas"
