@@ -102,15 +102,15 @@ def test_the_cluster_leaves_in_a_store_the_files_and_the_report_of_this_machine(
 def test_rows_that_do_not_travel_are_read_from_a_store_before_the_model_has_its_process(
     on_spark, score, tmp_path
 ):
-    table(300).to_parquet(tmp_path / "rows.parquet", row_group_size=100)
-    options = {"part_rows": 100, "keep": True, "model": "because"}  # whose answer has no signature
+    table(300).to_parquet(tmp_path / "rows.parquet")
+    options = {"part_rows": 999, "keep": True, "model": "because"}  # whose answer has no signature
     with moto() as aws:
         where = {"LocationConstraint": REGION}
         client = aws.client("s3")
         client.create_bucket(Bucket="rows", CreateBucketConfiguration=where)
         client.upload_file(str(tmp_path / "rows.parquet"), "rows", "rows.parquet")
         job = on_spark(
-            "s3://rows/rows.parquet", tmp_path / "there", "--part-rows", 100, "--keep",
+            "s3://rows/rows.parquet", tmp_path / "there", "--part-rows", 999, "--keep",
             "--spark-master", "local[2]",  # whose executors have the keys of this machine
             model="because", **aws.variables,
         )  # fmt: skip
