@@ -130,7 +130,8 @@ class VersionPool:
             )  # requests without a waiting client must not keep others out
             if not self._queue.offer(request):
                 return False
-        self._dispatch_soon()
+        if self._scheduled_dispatch is None or self._queue.worth_a_batch:
+            self._dispatch_soon()
         return True
 
     def forward(self, request: PredictionRequest) -> None:

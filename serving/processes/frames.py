@@ -16,7 +16,9 @@ HEADER = struct.Struct("!BI")
 MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
-_ITEM = struct.Struct("!BHHIII?")
+_ITEM = struct.Struct("!BHHII")
+_STAGED = struct.Struct("!I?")  # after the body of an item with a table, or whose answer is one
+_IS_STAGED = 0x80  # in the length of the protocol's name
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBIII")
 
@@ -108,10 +110,13 @@ def batch(items: Sequence[Item]) -> bytes:
     for content_type, body, request_id, protocol, json_size, table, as_table in items:
         spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
         known_as = request_id.encode("latin-1")
+        staged = _IS_STAGED if as_table or table else 0
         head = _ITEM.pack(
-            len(spoken), len(media_type), len(known_as), len(body), json_size, len(table), as_table
+            len(spoken) | staged, len(media_type), len(known_as), len(body), json_size
         )
-        parts += (head, spoken, media_type, known_as, body, table)
+        parts += (head, spoken, media_type, known_as, body)
+        if staged:
+            parts += (_STAGED.pack(len(table), as_table), table)
     return _framed(Kind.BATCH, parts)
 
 
@@ -158,21 +163,25 @@ def _items(payload: memoryview) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
-        (
-            protocol_length, type_length, id_length, body_length, json_size, table_length, as_table,
-        ) = _ITEM.unpack_from(payload, offset)  # fmt: skip
+        protocol_length, type_length, id_length, body_length, json_size = _ITEM.unpack_from(
+            payload, offset
+        )
         protocol_at = offset + _ITEM.size
-        type_at = protocol_at + protocol_length
+        type_at = protocol_at + (protocol_length & ~_IS_STAGED)
         id_at = type_at + type_length
         body_at = id_at + id_length
-        table_at = body_at + body_length
-        end = table_at + table_length
+        end = body_at + body_length
         media_type, request_id = payload[type_at:id_at], payload[id_at:body_at]
-        yield Item(
-            str(media_type, "latin-1"), bytes(payload[body_at:table_at]),
-            str(request_id, "latin-1"), str(payload[protocol_at:type_at], "ascii"), json_size,
-            bytes(payload[table_at:end]), as_table,
+        item = Item(
+            str(media_type, "latin-1"), bytes(payload[body_at:end]), str(request_id, "latin-1"),
+            str(payload[protocol_at:type_at], "ascii"), json_size,
         )  # fmt: skip
+        if protocol_length & _IS_STAGED:
+            length, as_table = _STAGED.unpack_from(payload, end)
+            table_at = end + _STAGED.size
+            end = table_at + length
+            item = item._replace(table=bytes(payload[table_at:end]), as_table=as_table)
+        yield item
         offset = end
 
 

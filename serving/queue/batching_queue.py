@@ -85,7 +85,8 @@ class Queue(Generic[T]):
         """Add `ticket`; False when the queue is full."""
         if not self.has_room(ticket):
             return False
-        self.append(ticket)
+        self._lane(ticket).append(ticket)
+        self._count(ticket, 1)
         return True
 
     def has_room(self, ticket: T) -> bool:

@@ -134,7 +134,7 @@ def test_a_cell_and_the_form_of_a_csv_are_told(kind: str, body: bytes, told: str
     ("body", "told"),
     [
         (b'{"inputs": [' + b"9" * 5000 + b"]}", "a number has more than 4300 digits"),
-        (b'{"inputs": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "it is nested too deeply"),
+        (b'{"inputs": ' + b"[" * 500_000 + b"]" * 500_000 + b"}", "it is nested too deeply"),
     ],
     ids=["digits", "depth"],
 )
