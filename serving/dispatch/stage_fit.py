@@ -1,28 +1,14 @@
 """Whether what a stage answers fits what the next one takes, by their signatures."""
 
 import json
-from typing import Any, Protocol
+from typing import Any
+
+from cloche.serving.dispatch.served_pool import ServedPool
 
 _MOST_NAMED = 5
 
 
-class Described(Protocol):
-    """A version with the description of its hosts."""
-
-    @property
-    def model(self) -> str:
-        """The name of the model."""
-
-    @property
-    def version(self) -> str:
-        """The version."""
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """The hosts' description of the version."""
-
-
-def misfit(before: Described, after: Described) -> str:
+def misfit(before: ServedPool, after: ServedPool) -> str:
     """Return why the outputs of one version do not fit the inputs of another; empty if they do.
 
     Without signatures nothing is known: the input example is scored by both.
@@ -54,7 +40,7 @@ def misfit(before: Described, after: Described) -> str:
     return ""
 
 
-def _columns(version: Described, side: str) -> list[dict[str, Any]] | None:
+def _columns(version: ServedPool, side: str) -> list[dict[str, Any]] | None:
     """Return the named columns of a side of the signature; None if it has none."""
     signature = version.description["signature"] or {}
     columns: list[dict[str, Any]] = json.loads(signature.get(side) or "[]")

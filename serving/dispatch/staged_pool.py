@@ -36,6 +36,7 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
+        self._header = ",".join(self._stages)
 
     @property
     def model(self) -> str:
@@ -172,7 +173,7 @@ class StagedPool:
             item = request.item._replace(table=answer.body)
             self._pools[following].forward(self._staged(request, following, item))
         else:
-            request.stages = ",".join(self._stages)
+            request.stages = self._header
             request.answer(answer, self.version)
 
     def _check_fit(self) -> None:

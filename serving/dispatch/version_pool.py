@@ -130,8 +130,7 @@ class VersionPool:
             )  # requests without a waiting client must not keep others out
             if not self._queue.offer(request):
                 return False
-        if self._scheduled_dispatch is None or self._queue.worth_a_batch:
-            self._dispatch_soon()
+        self._dispatch_soon()
         return True
 
     def forward(self, request: PredictionRequest) -> None:

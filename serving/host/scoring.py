@@ -31,11 +31,7 @@ from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.twin import Twin
-from cloche.serving.host.row_independence import (
-    Found,
-    examine_rows,
-    made_up_example,
-)
+from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 

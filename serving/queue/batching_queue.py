@@ -85,8 +85,7 @@ class Queue(Generic[T]):
         """Add `ticket`; False when the queue is full."""
         if not self.has_room(ticket):
             return False
-        self._lane(ticket).append(ticket)
-        self._count(ticket, 1)
+        self.append(ticket)
         return True
 
     def has_room(self, ticket: T) -> bool:

@@ -1,0 +1,38 @@
+"""What a staged pool queues, with pools that only say whether they have room."""
+
+from typing import Any, cast
+
+import pytest
+
+from cloche.serving.dispatch.staged_pool import StagedPool
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.processes.frames import Item
+from cloche.serving.queue.prediction_request import PredictionRequest, RequestOutcome
+
+
+class FakePool:
+    model, version = "m", "1"
+
+    def __init__(self, *, room: bool) -> None:
+        self.room = room
+        self.queued: list[PredictionRequest] = []
+
+    def has_room(self, _: PredictionRequest) -> bool:
+        return self.room
+
+    def submit(self, request: PredictionRequest) -> bool:
+        self.queued.append(request)
+        return True
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_full_queue_of_the_model_refuses_before_the_stage_works(room: bool) -> None:
+    stage, model = FakePool(room=True), FakePool(room=room)
+    request = PredictionRequest(
+        rows=1, size=2, arrived=0.0, deadline=1.0, item=Item("application/json", b"{}"),
+        outcome=cast("RequestOutcome", None), client_left=lambda: False,
+    )  # fmt: skip
+    pools: Any = [stage, model]
+    assert StagedPool(cast("list[VersionPool]", pools), 1.0).submit(request) is room
+    assert [one.item.as_table for one in stage.queued] == [True] * room
+    assert not model.queued
