@@ -47,7 +47,7 @@ class ReplicaPool:
         self._tasks = Tasks()
         self._closing = False
         self._failures = 0
-        self._replicas_gauge = metrics.replicas
+        self._metrics = metrics
         self._lost = metrics.hosts_lost.labels(**label)
         self._renewed = metrics.hosts_renewed.labels(**label)
 
@@ -138,6 +138,7 @@ class ReplicaPool:
         self._replicas.clear()
         self._leaving.clear()
         self._idle.clear()
+        self._metrics.set_replicas(self, **self._label, count=None)
 
     async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
         replica = await self._spawn()
@@ -160,7 +161,7 @@ class ReplicaPool:
 
     def _count(self) -> None:
         """Set the gauge, which a version that was never loaded does not have."""
-        self._replicas_gauge.labels(**self._label).set(len(self._replicas))
+        self._metrics.set_replicas(self, **self._label, count=len(self._replicas))
 
     async def _log_loss(self, replica: Replica, error: HostFailed) -> None:
         """Log why a replica was lost, and end what is left of its processes."""

@@ -151,11 +151,7 @@ class StagedPool:
                 left, from their first stage on.
         """
         for pool in self._pools:
-            await pool.close(lambda: _successor(find_successor(), pool.model))  # noqa: B023  # now
-
-    def version_of(self, model: str) -> str:
-        """Return the version of a stage or the model that serves here; empty for others."""
-        return next((pool.version for pool in self._pools if pool.model == model), "")
+            await pool.close(lambda: _successor(find_successor()))
 
     def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
         """Create the request to one stage, whose outcome leads to the next one."""
@@ -244,17 +240,13 @@ def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]
 class _StageSuccessor:
     """The pool that serves by now, as it looks to the pool of one stage that is closed."""
 
-    def __init__(self, pool: ServedPool, model: str) -> None:
+    def __init__(self, pool: ServedPool) -> None:
         self._pool = pool
-        if isinstance(pool, StagedPool):
-            self.version = pool.version_of(model)
-        else:
-            self.version = pool.version if pool.model == model else ""
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take over requests that waited for the stage, from their first stage on."""
         self._pool.adopt(_originals(requests))
 
 
-def _successor(pool: ServedPool | None, model: str) -> _StageSuccessor | None:
-    return None if pool is None else _StageSuccessor(pool, model)
+def _successor(pool: ServedPool | None) -> _StageSuccessor | None:
+    return None if pool is None else _StageSuccessor(pool)
