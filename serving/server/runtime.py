@@ -5,7 +5,7 @@ It knows neither sockets nor signals, so `cloche serve` and a program that mount
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,6 @@ from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
-from cloche.serving.errors import VersionRefused
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
@@ -40,7 +39,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
-from cloche.serving.workers.worker_pools import MakePool
+from cloche.serving.workers.worker_pools import Fetched, MakePool
 
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
@@ -88,7 +87,7 @@ async def serving_runtime(
 @asynccontextmanager
 async def model_catalog(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
-    make: Callable[[str, dict[str, Any], Path, Path | None], ServedPool],
+    make: Callable[[str, dict[str, Any], Sequence[Fetched]], ServedPool],
     changed: Callable[[Catalog], None] = lambda _: None,
 ) -> AsyncIterator[Catalog]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -97,21 +96,9 @@ async def model_catalog(
 
     async def fetch_and_make_pool(name: str, target: dict[str, Any]) -> ServedPool:
         async with fetches:
-            stages = [await _fetch(settings, processes, one) for one in target["stages"]]
-            path, environment = await _fetch(settings, processes, target)
-        if not stages:
-            return make(name, target, path, environment)
-        made = [
-            make(one["model"], one, *place)
-            for one, place in zip(target["stages"], stages, strict=True)
-        ]
-        made.append(make(name, target, path, environment))
-        pools = [pool for pool in made if isinstance(pool, VersionPool)]
-        if len(pools) < len(made):  # a parent of workers has others
-            raise VersionRefused(
-                f"{target['artifacts']}: a version with stages before it needs --workers 1."
-            )
-        return StagedPool(pools, settings.load_timeout)
+            versions = (*target["stages"], target)
+            fetched = [await _fetch(settings, processes, one) for one in versions]
+        return make(name, target, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
@@ -202,9 +189,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make(
-        name: str, target: dict[str, Any], path: Path, environment: Path | None
-    ) -> VersionPool:
+    def make_one(name: str, target: dict[str, Any], fetched: Fetched) -> VersionPool:
+        path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
@@ -216,12 +202,23 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             retry=target["retry"],
         )  # fmt: skip
 
+    def make(
+        name: str, target: dict[str, Any], fetched: Sequence[Fetched]
+    ) -> VersionPool | StagedPool:
+        *stages, last = fetched
+        pool = make_one(name, target, last)
+        if not stages:
+            return pool
+        before = [
+            make_one(one["model"], one, place)
+            for one, place in zip(target["stages"], stages, strict=True)
+        ]
+        return StagedPool([*before, pool], settings.load_timeout)
+
     return make
 
 
-async def _fetch(
-    settings: Settings, processes: Processes, target: dict[str, Any]
-) -> tuple[Path, Path | None]:
+async def _fetch(settings: Settings, processes: Processes, target: dict[str, Any]) -> Fetched:
     """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
 
     A registry process of its own fetches them, so that a cancelled download ends with the process,

@@ -8,19 +8,19 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from cloche.serving.processes.peer import PeerLost
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.worker_pools import Fetched
 
 _keys = itertools.count(1)
 
 
 class FleetPool:
-    """The version pools of one version, one on each worker.
+    """The version pools of one version, one on each worker, or the staged pools.
 
     Attributes:
         key: Its name in messages to the workers.
@@ -28,7 +28,7 @@ class FleetPool:
     """
 
     def __init__(
-        self, fleet: Fleet, model: str, target: dict[str, Any], path: Path, environment: Path | None
+        self, fleet: Fleet, model: str, target: dict[str, Any], fetched: Sequence[Fetched]
     ) -> None:
         self.key = next(_keys)
         self.model = model
@@ -38,7 +38,7 @@ class FleetPool:
         self._retry: bool = target["retry"]
         self._load: dict[str, Any] = {
             "key": self.key, "model": model, "target": target,
-            "path": str(path), "environment": str(environment) if environment else None,
+            "fetched": [(str(path), str(python) if python else None) for path, python in fetched],
         }  # fmt: skip
 
     @property

@@ -1,13 +1,14 @@
 """The version pools of one worker, which obeys its parent: the handlers of its calls."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
@@ -16,7 +17,9 @@ from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.uri import ModelUri, Reference
 
-MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
+LocalPool = VersionPool | StagedPool
+Fetched = tuple[Path, Path | None]  # a version's artifacts, and the interpreter for its hosts
+MakePool = Callable[[str, dict[str, Any], Sequence[Fetched]], LocalPool]
 
 
 class WorkerModel(ServedModel):
@@ -52,7 +55,7 @@ class WorkerPools:
         self._catalog = catalog
         self._metrics = metrics
         self._make = make
-        self._pools: dict[int, VersionPool] = {}
+        self._pools: dict[int, LocalPool] = {}
         self._loads: dict[int, asyncio.Task[Any]] = {}
 
     @property
@@ -77,11 +80,12 @@ class WorkerPools:
         self._catalog.alias, self._catalog.complete = alias, complete
 
     async def _load(
-        self, *, key: int, model: str, target: dict[str, Any], path: str, environment: str | None,
-        beside: bool,
+        self, *, key: int, model: str, target: dict[str, Any],
+        fetched: list[tuple[str, str | None]], beside: bool,
     ) -> dict[str, Any]:  # fmt: skip
-        """Load a version; return its description."""
-        pool = self._make(model, target, Path(path), Path(environment) if environment else None)
+        """Load a version, with its stages; return its description."""
+        places = [(Path(path), Path(python) if python else None) for path, python in fetched]
+        pool = self._make(model, target, places)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # handlers run in tasks
         self._loads[key] = task

@@ -61,10 +61,17 @@ def pair(registry: Registry) -> Registry:
 def served(server: Server) -> tuple[int, ...]:
     """The versions of stage and model that answer, by the prediction and by the headers."""
     response = server.predict()
+    assert tells_its_versions(response), response.text
     (value,) = response.json()["predictions"]
-    named = response.headers["x-model-stages"], response.headers["x-model-version"]
-    assert named == (f"s/{int(value) // 1000}", str(int(value) % 1000))
     return int(value) // 1000, int(value) % 1000
+
+
+def tells_its_versions(response: requests.Response) -> bool:
+    """Whether the headers name the stage and the model that made the prediction."""
+    (value,) = response.json()["predictions"]
+    return response.ok and (
+        response.headers["x-model-stages"], response.headers["x-model-version"]
+    ) == (f"s/{int(value) // 1000}", str(int(value) % 1000))  # fmt: skip
 
 
 def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> None:
@@ -97,13 +104,6 @@ def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> 
 
 def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) -> None:
     server = serve().wait_until_ready()
-
-    def tells_its_versions(response: requests.Response) -> bool:
-        (value,) = response.json()["predictions"]
-        return response.ok and (
-            response.headers["x-model-stages"], response.headers["x-model-version"]
-        ) == (f"s/{int(value) // 1000}", str(int(value) % 1000))  # fmt: skip
-
     with Load(server, check=tells_its_versions) as load:
         for stage, model in ((2, 1), (2, 2), (1, 1), (2, 2)):
             pair.promote(str(stage), "s")
@@ -183,12 +183,17 @@ def test_a_stage_that_cannot_be_found_is_named(
     assert served(server) == (1, 1)
 
 
-def test_several_workers_refuse_a_stage_and_one_serves_it(pair: Registry, serve: Serve) -> None:
-    several = serve("--workers", "2")
-    advised = "a version with stages before it needs --workers 1."
-    wait_for(lambda: advised in (several.state()["problem"] or ""))
-    several.end()
-    assert served(serve("--workers", "1").wait_until_ready()) == (1, 1)
+def test_several_workers_switch_stage_and_model_together(pair: Registry, serve: Serve) -> None:
+    server = serve("--workers", "2", "--replicas", "1,s=2").wait_until_ready()
+    with Load(server, check=tells_its_versions) as load:
+        for both in ((1, 2), (2, 2)):
+            for version, model in zip(both, "sm", strict=True):
+                pair.promote(str(version), model)
+            wait_for(lambda both=both: served(server) == both)
+            assert {served(server) for _ in range(16)} == {both}  # whichever worker answers
+            load.wait_for_more(20)
+    assert not load.failures
+    wait_for(lambda: len(server.hosts()) == 2 * (2 + 1))
 
 
 def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:

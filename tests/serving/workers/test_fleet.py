@@ -1,6 +1,7 @@
 """How all workers switch, with workers that answer when the test says so."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -110,7 +111,7 @@ class Workers:
 
     def pool(self, version: str) -> FleetPool:
         target = {"version": version, "retry": True}
-        return FleetPool(self.fleet, "m", target, cast("Any", "/path"), None)
+        return FleetPool(self.fleet, "m", target, [(Path("/path"), None)])
 
 
 @in_a_loop
