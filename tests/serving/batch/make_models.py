@@ -86,9 +86,9 @@ class Roomy(Plain):
         Path(f"memory/{os.getpid()}").touch()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        while len(os.listdir("memory")) < 2:
+        while len(list(Path("memory").iterdir())) < 2:
             time.sleep(0.01)
-        if len(os.listdir("memory")) > 2 or not Path("memory/first").exists():
+        if len(list(Path("memory").iterdir())) > 2 or not Path("memory/first").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().predict(context, model_input)
 
