@@ -1,6 +1,5 @@
 """Checks whether a job may start, continue or is finished, given earlier jobs of this output."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from cloche.values import tensors
+from cloche.values.progress import Say
 
 _METADATA = "cloche"  # key in the metadata of models that Cloche trained
 
@@ -55,7 +55,7 @@ def finished(
     return record
 
 
-def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[str], None]) -> Job:
+def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Say) -> Job:
     """Pin a new job: its version, inputs, layout and column types.
 
     Raises:
@@ -118,9 +118,7 @@ def _refuse_lacking(inputs: Inputs, needed: list[str], why: str) -> None:
         raise JobFailed(f"{absent}{why}. {inputs.advice(needed)}".rstrip())
 
 
-def _reading(
-    request: JobOptions, inputs: Inputs, description: Model, say: Callable[[str], None]
-) -> CsvOptions:
+def _reading(request: JobOptions, inputs: Inputs, description: Model, say: Say) -> CsvOptions:
     """Choose the CSV options of the input: the given ones override those of the training table.
 
     Scored tables need not be written like the training table: if the version's columns are found

@@ -1,6 +1,6 @@
 """Runs the steps of a job, from the pinned version to the finished output."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -26,8 +26,7 @@ from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 def score(

@@ -19,11 +19,12 @@ from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.publish import empty_schema, manifest_of
 from cloche.serving.batch.report.render import nulls
 from cloche.serving.batch.scoring.local_engine import Engine
+from cloche.values.progress import Say
 
 
 def score(
     request: JobOptions, inputs: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
-    refused: Callable[[bytes], object], say: Callable[[str], None], on_progress: ProgressCallback,
+    refused: Callable[[bytes], object], say: Say, on_progress: ProgressCallback,
 ) -> JobResult:  # fmt: skip
     """Score the inputs into `sink`; lines about refused rows go to `refused`.
 

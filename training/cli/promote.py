@@ -104,8 +104,9 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version, policy, allow_breaking, force, reason, timeout, host_env, env_manager, cache
-        )
+            version=version, policy=policy, allow_breaking=allow_breaking, force=force,
+            reason=reason, timeout=timeout, host_env=host_env, env_manager=env_manager, cache=cache,
+        )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     options.check(env_manager, host_env)

@@ -6,7 +6,7 @@ continues.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -18,8 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.registry.error_messages import explain
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 class JobRun:
