@@ -75,7 +75,9 @@ def score(
             report_document = summary(job, parts, manifest)
             manifest["drift"] = drift(report_document) if report_document["profiled"] else ""
             manifest["drifted"] = drifted(report_document)
-            pages = publisher.publish(parts, manifest, report_document, sure=output_lock.check)
+            pages = publisher.publish(
+                parts, manifest, report_document, check_lock=output_lock.check
+            )
         except BaseException:
             job_run.fail()
             raise

@@ -9,7 +9,7 @@ from typing import IO
 from cloche.serving.batch import overlap_checks, resume_checks
 from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.partitions import Partitioner
-from cloche.serving.batch.input.sources import opened_file
+from cloche.serving.batch.input.sources import opened_files
 from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
@@ -33,7 +33,7 @@ def score(
         JobFailed: The job cannot continue.
         ServingError: The version cannot be pinned.
     """
-    overlap_checks.refuse("standard output", opened_file(sink), inputs.reads())
+    overlap_checks.refuse("standard output", opened_files(sink), inputs.reads())
     started = perf_counter()
     job = resume_checks.pin_job(request, inputs, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:

@@ -117,8 +117,8 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 def _dataset(job: Job) -> DatasetInput:
     """Return the input as an MLflow dataset, with a digest over the fingerprints of its files."""
-    digest = hashlib.sha256(repr(sorted(job.inputs.items())).encode()).hexdigest()[:16]
-    names = sorted(job.inputs)
+    digest = hashlib.sha256(repr(sorted(job.fingerprints.items())).encode()).hexdigest()[:16]
+    names = sorted(job.fingerprints)
     where = names[0] if len(names) == 1 else str(PurePosixPath(names[0]).parent)
     dataset = Dataset(
         name=PurePosixPath(where).name,
