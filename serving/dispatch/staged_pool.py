@@ -89,13 +89,15 @@ class StagedPool:
         """An estimate of the seconds until all requests that wait now are scored."""
         return sum(pool.seconds_to_drain for pool in self._pools)
 
-    async def start(self, *, beside: bool = True) -> None:
+    async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica of every stage, and score the first stage's input example.
 
         Raises:
             HostFailed: A stage cannot be loaded, or the stages do not fit each other.
         """
-        starts = [asyncio.create_task(pool.start(beside=beside)) for pool in self._pools]
+        starts = [
+            asyncio.create_task(pool.start(another_serves=another_serves)) for pool in self._pools
+        ]
         try:
             await asyncio.gather(*starts)
             self._check_fit()

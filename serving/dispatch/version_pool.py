@@ -102,13 +102,13 @@ class VersionPool:
         batches = 1 + self._queue.rows / self._settings.batches.rows
         return batches * self._batch_seconds / max(1, len(self._replica_pool))
 
-    async def start(self, *, beside: bool = True) -> None:
+    async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica; see `ReplicaPool.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._replica_pool.start(beside=beside)
+        await self._replica_pool.start(another_serves=another_serves)
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.

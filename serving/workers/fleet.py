@@ -13,12 +13,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
+from cloche.serving.background_tasks import restart_delay
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
 from cloche.serving.workers.worker import Worker
 
-_RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
 _STATE_SECONDS = 0.5  # then its last state is told
 _logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Pool(Protocol):
     key: int
     model: str
 
-    async def load_on(self, worker: Worker, *, beside: bool) -> None:
+    async def load_on(self, worker: Worker, *, another_serves: bool) -> None:
         """Load the version on a worker."""
 
     async def complete_on(self, worker: Worker) -> None:
@@ -77,7 +77,7 @@ class Fleet:
             if not self.begun.is_set():
                 raise ServingError(f"A worker did not start ({reason}); the log says more.")
             _logger.error("A worker ended (%s), and is started again.", reason)
-            await asyncio.sleep(_RESTART_DELAYS[min(failures, len(_RESTART_DELAYS) - 1)])
+            await asyncio.sleep(restart_delay(failures))
 
     async def end(self, time_limit: float) -> None:
         """Have all workers finish what runs, and end them after `time_limit` seconds."""
@@ -100,7 +100,7 @@ class Fleet:
             self._models = models
             self.tell("models", **models)
 
-    async def switch_to(self, pool: Pool, *, beside: bool) -> None:
+    async def switch_to(self, pool: Pool, *, another_serves: bool) -> None:
         """Load a version on all members, then have all switch to it.
 
         A switch that has begun is completed when this is cancelled.
@@ -110,8 +110,9 @@ class Fleet:
         """
         while True:
             await self._some.wait()
+            lacking = self._without(pool, self.members)
             await asyncio.gather(
-                *(pool.load_on(one, beside=beside) for one in self._without(pool, self.members))
+                *(pool.load_on(one, another_serves=another_serves) for one in lacking)
             )
             async with self._switching:
                 if self.members and not self._without(pool, self.members):
@@ -200,7 +201,7 @@ class Fleet:
     async def _catch_up(self, worker: Worker, pool: Pool) -> None:
         """Load on a new worker what the others serve, unless they leave it meanwhile."""
         try:
-            await pool.load_on(worker, beside=True)
+            await pool.load_on(worker, another_serves=True)
             await pool.complete_on(worker)
         except ServingError:
             if self._serving.get(pool.model) is pool:

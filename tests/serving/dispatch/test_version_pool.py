@@ -86,7 +86,7 @@ async def started(
         queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
     )  # fmt: skip
     pool = VersionPool("m", "1", Path(), settings=settings, metrics=Metrics(), spawn=spawn)
-    await pool.start(beside=False)  # its hosts are no processes with a priority
+    await pool.start(another_serves=False)  # its hosts are no processes with a priority
     return pool, made
 
 

@@ -12,7 +12,7 @@ from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry import fetch
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.training.errors import RegistryError
 from cloche.training.gate import fetched_version
 from tests.lifecycle.registry import saved

@@ -8,6 +8,7 @@ import pytest
 from cloche.serving.errors import HostFailed, ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.workers import worker
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.fleet_pool import FleetPool
@@ -109,8 +110,8 @@ class Workers:
         return self
 
     def pool(self, version: str) -> FleetPool:
-        target = {"version": version, "retry": True}
-        return FleetPool(self.fleet, "m", target, cast("Any", "/path"), None)
+        resolved = ResolvedVersion(version, "", version, version)
+        return FleetPool(self.fleet, "m", resolved, cast("Any", "/path"), None)
 
 
 @in_a_loop
