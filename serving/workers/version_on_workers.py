@@ -16,12 +16,12 @@ from cloche.serving.processes.peer import PeerLost
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.worker_handle import WorkerHandle
 
 _keys = itertools.count(1)
 
 
-class FleetPool:
+class VersionOnWorkers:
     """The version pools of one version, one on each worker.
 
     Attributes:
@@ -91,7 +91,7 @@ class FleetPool:
         """
         await asyncio.gather(*map(self.complete_on, list(self._fleet.members)))
 
-    async def load_on(self, worker: Worker, *, another_serves: bool) -> None:
+    async def load_on(self, worker: WorkerHandle, *, another_serves: bool) -> None:
         """Load the version on a worker.
 
         Raises:
@@ -102,7 +102,7 @@ class FleetPool:
             self.description = await worker.call("load", **request)
             worker.loaded.add(self.key)
 
-    async def complete_on(self, worker: Worker) -> None:
+    async def complete_on(self, worker: WorkerHandle) -> None:
         """Wait until a worker has loaded the model as well.
 
         Raises:

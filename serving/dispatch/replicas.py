@@ -17,7 +17,7 @@ _MIB = 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class ReplicaPool:
+class Replicas:
     """Provides idle replicas, and keeps their number constant.
 
     Attributes:
