@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from cloche.registry.stage_fit import misfit
 from cloche.serving.dispatch.served_pool import ServedPool
-from cloche.serving.dispatch.stage_fit import misfit
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
@@ -185,7 +185,11 @@ class StagedPool:
             HostFailed: A stage does not answer what the next one takes.
         """
         for before, after in itertools.pairwise(self._pools):
-            if reason := misfit(before, after):
+            reason = misfit(
+                f"{before.model} {before.version}", before.description["signature"],
+                f"{after.model} {after.version}", after.description["signature"],
+            )  # fmt: skip
+            if reason:
                 raise HostFailed(reason)
 
     async def _score_example(self) -> None:
