@@ -20,6 +20,7 @@ from cloche.serving.api.state_pages import StatePages
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
+from cloche.serving.dispatch.replica_names import ReplicaNames
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
@@ -94,8 +95,10 @@ async def served_models(
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
+    replica_names = ReplicaNames(settings.named_replicas)
 
     async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
+        models.set_warning(replica_names.warning(name, resolved, (one.name for one in models)))
         async with fetches:
             versions = (*resolved.stages, resolved)
             fetched = [await _fetch(settings, processes, one) for one in versions]
@@ -211,7 +214,7 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         if not stages:
             return pool
         before = [
-            make_one(one.model, one, place)
+            make_one(one.name, one, place)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)

@@ -1,9 +1,11 @@
 """A version behind its stage: every protocol, swaps of either, and stages that misbehave."""
 
+import json
 import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,22 @@ def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> 
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         reply = message("ModelInferResponse").FromString(call(infer_request()))
     assert list(reply.outputs[0].contents.fp64_contents) == [1001.0]
+    wrong, named = {"a": made.REFUSE}, "The stage s 1 failed on this request"
+    tensor = TENSOR | {"shape": [1], "data": [made.REFUSE]}
+    for path, body in {
+        "/invocations": {"dataframe_records": [wrong]},
+        "/v1/models/m:predict": {"instances": [wrong]},
+        "/predictions/m": {"dataframe_records": [wrong]},
+        "/v2/models/m/infer": {"inputs": [tensor]},
+    }.items():
+        assert named in json.dumps(ask(path, body))
+    with (
+        grpc.insecure_channel(server.grpc_address()) as channel,
+        pytest.raises(grpc.RpcError, match=named),
+    ):
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(
+            infer_request(value=made.REFUSE)
+        )
     described = server.get("/v2/models/m").json()
     assert [one["name"] for one in described["inputs"]] == ["a"]
 
@@ -117,11 +135,12 @@ def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) 
 def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
     server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
     said = {
-        made.CRASH: (503, "lost"),
-        made.HANG: (504, "3 s"),
-        made.REFUSE: (400, "failed on this request"),
-        made.SHORT: (500, "one row"),
-        made.NAMELESS: (500, "named columns"),
+        made.CRASH: (503, "Two hosts of the stage s 1 were lost on this request"),
+        made.HANG: (504, "The stage s 1 did not answer within 3 s"),
+        made.REFUSE: (400, "The stage s 1 failed on this request"),
+        made.SHORT: (500, "The stage s 1 must answer each row with one row"),
+        made.NAMELESS: (500, "The stage s 1 must answer with a table of named columns"),
+        made.REFUSED_BY_MODEL: (400, "The model failed on this request"),
     }
     with Load(server, check=lambda response: response.json() == {"predictions": [1001.0]}) as load:
         with ThreadPoolExecutor(len(said)) as asking:
@@ -131,6 +150,7 @@ def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve)
     for value, (status, words) in said.items():
         assert answers[value].status_code == status, answers[value].text
         assert words in answers[value].text
+        assert answers[value].headers["x-model-stages"] == "s/1"
     assert server.predict(made.LOST).text == '{"predictions": [NaN]}'
 
 
@@ -184,7 +204,10 @@ def test_a_stage_that_cannot_be_found_is_named(
 
 
 def test_several_workers_switch_stage_and_model_together(pair: Registry, serve: Serve) -> None:
-    server = serve("--workers", "2", "--replicas", "1,s=2").wait_until_ready()
+    server = serve("--workers", "2", "--replicas", "1,s=2,t=2").wait_until_ready()
+    warning = "--replicas names 't', and no model or stage is called so; there are 'm', 's'."
+    assert server.get("/readyz").json()["warning"] == warning
+    assert warning in server.log.read_text()
     with Load(server, check=tells_its_versions) as load:
         for both in ((1, 2), (2, 2)):
             for version, model in zip(both, "sm", strict=True):
@@ -202,6 +225,9 @@ def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
     assert resolver.resolve(parse("models:/m@production")).stages == ()
     with pytest.raises(VersionRefused, match="the stage before it"):
         resolver.resolve_with_stages(parse("models:/m@production"))
+    named = replace(parse("models:/m@production"), before="features=models:/s/2")
+    (stage,) = resolver.resolve_with_stages(named).stages
+    assert (stage.name, stage.model, stage.version) == ("features", "s", "2")
 
 
 def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:
@@ -216,11 +242,17 @@ def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -
     assert served(server) == (1, 1)
 
 
-def test_both_are_served_from_the_cache_without_a_registry(pair: Registry, serve: Serve) -> None:
-    server = serve().wait_until_ready()
-    wait_for(lambda: list(pair.directory.rglob("served/*.json")))
-    server.end()
+def test_each_pair_is_served_from_the_cache_without_a_registry(
+    pair: Registry, serve: Serve
+) -> None:
+    pairs = {(2, 1): ["--before", "models:/s/2"], (1, 1): []}
+    for recorded, (both, options) in enumerate(pairs.items(), 1):
+        server = serve(*options).wait_until_ready()
+        assert served(server) == both
+        wait_for(lambda n=recorded: len(list(pair.directory.rglob("served/*.json"))) == n)
+        server.end()
     pair.database.rename(pair.directory / "away.db")
     pair.database.mkdir()  # which no database can be opened in
     shutil.rmtree(pair.directory / "artifacts")
-    assert served(serve().wait_until_ready()) == (1, 1)
+    for both, options in pairs.items():
+        assert served(serve(*options).wait_until_ready()) == both
