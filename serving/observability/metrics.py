@@ -140,6 +140,13 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
+    def replica_counts(self) -> dict[tuple[str, str], int]:
+        """The number of replicas by model and version."""
+        (family,) = self.replicas.collect()
+        return {
+            (one.labels["model"], one.labels["version"]): int(one.value) for one in family.samples
+        }
+
     def model_counts(self, model: str) -> dict[str, Any]:
         """The counts of one model since the server started, as data for charts.
 

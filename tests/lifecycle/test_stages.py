@@ -142,7 +142,12 @@ def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve)
         made.NAMELESS: (500, "The stage s 1 must answer with a table of named columns"),
         made.REFUSED_BY_MODEL: (400, "The model failed on this request"),
     }
-    with Load(server, check=lambda response: response.json() == {"predictions": [1001.0]}) as load:
+
+    def is_unharmed(response: requests.Response) -> bool:
+        shared_a_batch = response.status_code == 504  # with the row on which the stage hangs
+        return shared_a_batch or response.json() == {"predictions": [1001.0]}
+
+    with Load(server, check=is_unharmed) as load:
         with ThreadPoolExecutor(len(said)) as asking:
             answers = dict(zip(said, asking.map(server.predict, said), strict=True))
         load.wait_for_more(20)
@@ -217,6 +222,8 @@ def test_several_workers_switch_stage_and_model_together(pair: Registry, serve: 
             load.wait_for_more(20)
     assert not load.failures
     wait_for(lambda: len(server.hosts()) == 2 * (2 + 1))
+    shown = [{"name": "s", "version": "2", "replicas": 2 * 2}]
+    wait_for(lambda: server.get("/status.json").json()["model"]["stages"] == shown)
 
 
 def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
