@@ -4,7 +4,7 @@ import math
 
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.plan import Plan
-from cloche.rollout.two_rates import log_e_above, log_e_beyond, log_e_within
+from cloche.rollout.two_rates import Rate, log_e_above, log_e_beyond, log_e_within
 from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
 
 
@@ -15,9 +15,10 @@ def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
     """
     if plan.shadow is None:
         return Verdict("advance", ("the plan has no shadow",))
-    percent, margin = plan.shadow.percent, plan.shadow.disagreement
-    shadow = counts.rate(percent, "shadow", "differences")
-    baseline = counts.rate(percent, "baseline", "differences")
+    margin, shadow, baseline = plan.shadow.disagreement, Rate(), Rate()
+    for percent in counts.percents:
+        shadow += counts.rate(percent, "shadow", "differences")
+        baseline += counts.rate(percent, "baseline", "differences")
     more = log_e_beyond(shadow, baseline, margin=margin)
     if not baseline.requests:
         more = log_e_above(shadow, margin)  # as if production never differed from itself
