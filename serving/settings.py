@@ -22,7 +22,7 @@ class Settings:
 
     models: tuple[str, ...] = ()
     all_with_alias: str = ""
-    before: str = ""  # a model URI, in place of the tag cloche.before
+    before: str = ""  # a model URI in place of the tag cloche.before, or none
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None

@@ -51,7 +51,7 @@ class ResolvedVersion:
         """A text that differs between any two versions, whatever their stages."""
         return self.own_identity or self.identity
 
-    def after(self, stage: "ResolvedVersion", name: str) -> "ResolvedVersion":
+    def after(self, stage: "ResolvedVersion", name: str = "") -> "ResolvedVersion":
         """Return this version behind a stage of this name, with all that is before the stage."""
         return replace(
             self,

@@ -23,6 +23,7 @@ from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
+    ALONE,
     BEFORE_TAG,
     DIGEST_TAG,
     OFF,
@@ -83,7 +84,7 @@ class Resolver:
         """
         resolved = self.resolve(uri)
         before = uri.before or resolved.before
-        if not before:
+        if before in ("", ALONE):
             return resolved
         if not most_stages:
             raise VersionRefused(

@@ -235,6 +235,8 @@ def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
     named = replace(parse("models:/m@production"), before="features=models:/s/2")
     (stage,) = resolver.resolve_with_stages(named).stages
     assert (stage.name, stage.model, stage.version) == ("features", "s", "2")
+    alone = replace(parse("models:/m@production"), before="none")
+    assert resolver.resolve_with_stages(alone).stages == ()
 
 
 def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:

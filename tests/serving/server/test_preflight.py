@@ -23,6 +23,7 @@ def test_the_models_are_told_when_nothing_is_wrong(tmp_path: Path, pem: Path) ->
 def test_a_stage_is_told_with_the_model_or_refused_by_its_option(tmp_path: Path) -> None:
     (uri,) = check(settings(tmp_path, before="features=models:/s@production"))
     assert uri.before == "features=models:/s@production"
+    assert check(settings(tmp_path, before="none"))[0].before == "none"
     with pytest.raises(ModelUriError, match="--before nonsense: there is no such folder"):
         check(settings(tmp_path, before="nonsense"))
 
