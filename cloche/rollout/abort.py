@@ -62,7 +62,7 @@ def log_mean_exp(logs: list[float]) -> float:
 
 @lru_cache(maxsize=64)
 def _logs(tolerated: float, percent: float) -> tuple[tuple[float, float], ...]:
-    """Return the logarithms of theta(r)/theta(tolerated), and of that of (1 - theta), for each r."""
+    """Return for each r the logarithms of the ratios of theta and of 1 - theta to the tolerated."""
     odds = tolerated * percent / (100 - percent)
     shrinks = [math.log((1 + odds) / (1 + ratio * odds)) for ratio in _RATIOS]
     return tuple((shrink + math.log(r), shrink) for shrink, r in zip(shrinks, _RATIOS, strict=True))
