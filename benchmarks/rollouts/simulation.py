@@ -7,14 +7,13 @@ from random import Random
 
 import numpy as np
 
-from cloche.rollout.abort import AbortEvidence
+from cloche.rollout.abort import FEWEST_EVENTS, AbortEvidence
 from cloche.rollout.recent_keys import RecentKeys
 from cloche.rollout.two_rates import Rate, log_e_within
 
 STEPS = (1.0, 5.0, 25.0, 50.0)
 ALPHA = 0.01
 _LIMIT = math.log(2 / ALPHA)  # half of alpha is for servers that look alone
-_FEWEST_EVENTS = 3
 _CALLERS = 200
 
 
@@ -53,7 +52,7 @@ def aborted_after(failures: Iterator[Failure], window: float | None) -> tuple[in
         total += 1
         canary += failure.is_canary
         evidence.add(failure.percent, **{"canary" if failure.is_canary else "production": 1})
-        if canary >= _FEWEST_EVENTS and evidence.log_e >= _LIMIT:
+        if canary >= FEWEST_EVENTS and evidence.log_e >= _LIMIT:
             return canary, total
     return None
 

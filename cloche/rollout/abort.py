@@ -7,6 +7,8 @@ than tolerated, the evidence ever reaches 1/alpha with a chance of at most alpha
 import math
 from functools import lru_cache
 
+FEWEST_EVENTS = 3  # of the canary, below which nothing aborts, so that no single incident does
+
 # Ratios of failure rates that the evidence bets on, as multiples of the tolerated one. The smallest
 # decides which differences are ever found, the greatest how few failures abort a broken version.
 _RATIOS = (1.3, 2.0, 5.0, 20.0, 100.0)
