@@ -19,6 +19,7 @@ from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import Columns, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output.formats.catalog import output_format
 from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.output.part_writer import PartWriter, RefusedRow
 from cloche.serving.batch.report import statistics
@@ -73,8 +74,8 @@ class Worker:
             names = [str(name) for name in schema.input_names()]
         settings = ReaderSettings(
             model_columns=names, carried=job.layout.carried, types=types, schema=schema,
-            csv_options=CsvOptions(job.csv_options), verbatim=job.layout.format == "csv",
-            coded=self._scorer.takes_columns,
+            csv_options=CsvOptions(job.csv_options), coded=self._scorer.takes_columns,
+            verbatim=output_format(job.layout.format).verbatim,
         )  # fmt: skip
         self._readers: dict[str, Reader] = {one.name: one.reader(settings) for one in _FORMATS}
 
