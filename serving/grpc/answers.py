@@ -84,10 +84,10 @@ class Call(NamedTuple):
     is_active: Callable[[], bool]
     answered: Future[Reply]
 
-    def end(self, ending: Reply) -> None:
+    def end(self, reply: Reply) -> None:
         """Answer the call, unless the server has stopped."""
         if self.answered.set_running_or_notify_cancel():
-            self.answered.set_result(ending)
+            self.answered.set_result(reply)
 
 
 class Answers:
@@ -221,13 +221,13 @@ class _CallResponse(PendingResponse):
         exchange = self.exchange
         self.predictions.observer.before_answer(exchange, outcome)
         if isinstance(outcome, HttpError):
-            ending = reply_to_error(outcome)
+            reply = reply_to_error(outcome)
         elif outcome.status == 200:
-            ending = Reply(StatusCode.OK, message=outcome.body)
+            reply = Reply(StatusCode.OK, message=outcome.body)
         else:
-            ending = _error_reply(outcome.status, outcome.body.decode())
+            reply = _error_reply(outcome.status, outcome.body.decode())
         metadata = tuple((name.decode(), value) for name, value in exchange.answer_headers())
-        self._call.end(ending._replace(metadata=metadata))
+        self._call.end(reply._replace(metadata=metadata))
 
     def expire(self) -> None:
         """End the request because the client's own timeout has passed."""

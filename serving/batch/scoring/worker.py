@@ -114,9 +114,7 @@ class Worker:
         finished = self.writer.write(part, rows, chosen[scored], predictions, refused)
         return replace(
             finished,
-            seconds={
-                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
-            },
+            seconds=_seconds(started, read, predicted),
             statistics=finished.statistics
             | self.count(_at(rows.inputs, chosen[scored]), predictions),
             by_twin=self.row_scorer.rows_by_twin,
@@ -156,9 +154,7 @@ class Worker:
         )
         return replace(
             finished,
-            seconds={
-                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
-            },
+            seconds=_seconds(started, read, predicted),
             statistics=finished.statistics | counted,
             by_twin=self._scorer.by_twin,
         )  # fmt: skip
@@ -191,6 +187,11 @@ class Worker:
         if not predictions:
             return {}
         return statistics.count(inputs, concatenate(predictions), self._profile)
+
+
+def _seconds(started: float, read: float, predicted: float) -> dict[str, float]:
+    """Return how long a part took whose last file has just been written."""
+    return {"all": perf_counter() - started, "read": read - started, "model": predicted - read}
 
 
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:

@@ -8,25 +8,48 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cloche.serving.batch.output import formats, layout
+from cloche.serving.batch.output import formats
 from cloche.serving.batch.output.formats import catalog
 from cloche.serving.batch.output.formats.format import ColumnarFormat, TextFormat
+from tests.serving.batch.conftest import table
 
 
-def _arrow(place: Path) -> pa.Table:
-    with pa.ipc.open_file(place) as reader:
-        return reader.read_all()
+def read(place: Path) -> pa.Table:
+    with pa.ipc.open_file(place) as file:
+        return file.read_all()
 
 
-def _schema(place: Path) -> pa.Schema:
-    with pa.ipc.open_file(place) as reader:
-        return reader.schema
-
-
-LINES = TextFormat(
-    name="made", suffixes=(".made",), header=lambda names: f"# {names}\n".encode(),
-    rows=lambda table: b"".join(b"%r\n" % row for row in table.to_pylist()),
+TEXT = TextFormat(
+    name="made", suffixes=(".made",), header=lambda names: f"{len(names)} columns\n".encode(),
+    rows=lambda rows: b"row\n" * rows.num_rows,
 )  # fmt: skip
-TABLES = ColumnarFormat(
-    name="made", suffixes=(".made",), writer=pa.ipc.new_file, schema=_schema, read=_arrow
-)
+COLUMNAR = ColumnarFormat(
+    name="made", suffixes=(".made",), writer=pa.ipc.new_file,
+    schema=lambda place: read(place).schema, read=read,
+)  # fmt: skip
+
+
+def lines(place: Path) -> tuple[int, int]:
+    """The number of columns and rows in a file of text."""
+    head, *rows = place.read_bytes().splitlines()
+    return int(head.split()[0]), len(rows)
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"), [(TEXT, lines), (COLUMNAR, lambda place: read(place).shape[::-1])],
+    ids=["text", "columnar"],
+)  # fmt: skip
+def test_a_format_needs_a_module_and_a_line_in_the_catalog(
+    made: Any, shape: Any, score: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = ModuleType("made")
+    module.FORMAT = made
+    monkeypatch.setitem(sys.modules, f"{formats.__name__}.made", module)
+    monkeypatch.setattr(catalog, "OUTPUT_FORMATS", (*catalog.OUTPUT_FORMATS, "made"))
+    catalog.output_format.cache_clear()
+    table(25).to_parquet("rows.parquet")
+    score("rows.parquet", "file.made", id_columns=("id",))
+    assert shape(Path("file.made")) == (3, 25)
+    score("rows.parquet", "folder.made/", id_columns=("id",))
+    parts = sorted(Path("folder.made").glob("part-*.made"))
+    assert [shape(part) for part in parts] == [(3, 10), (3, 10), (3, 5)]
