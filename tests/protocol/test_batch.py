@@ -35,7 +35,7 @@ from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import answer_encoding, layout
 from cloche.serving.batch.output.formats.catalog import output_format
-from cloche.serving.batch.output.formats.format import TextFormat
+from cloche.serving.batch.output.formats.format import TextOutput
 from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import JobFailed
 from tests import warm
@@ -155,7 +155,7 @@ def _bytes(text: str) -> bytes:
 def written(name: str) -> Callable[[pa.Table], Any]:
     """Return the function that makes a file of an output format."""
     chosen = output_format(name)
-    if isinstance(chosen, TextFormat):
+    if isinstance(chosen, TextOutput):
         return lambda table: chosen.header(table.column_names) + chosen.rows(table)
     return lambda table: chosen.file(table, {})
 

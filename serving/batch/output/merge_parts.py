@@ -13,7 +13,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job, metadata
 from cloche.serving.batch.output import merged_schema
 from cloche.serving.batch.output.formats.catalog import output_format
-from cloche.serving.batch.output.formats.format import TextFormat
+from cloche.serving.batch.output.formats.format import TextOutput
 from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed
 
@@ -47,7 +47,7 @@ def assemble(
 def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema) -> None:
     """Give all files of a directory the same schema; only files that differ are rewritten."""
     format_ = output_format(job.layout.format)
-    if isinstance(format_, TextFormat):
+    if isinstance(format_, TextOutput):
         return
     for part in parts:
         place = directory / part.data.name if part.data else None
@@ -56,7 +56,7 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
             atomic_write.write(place, format_.file(table, metadata(job)))
 
 
-class EarlyMerge:
+class IncrementalMerge:
     """Writes the output file while later parts are scored, as `assemble` would at the end.
 
     It takes the schema of the first part for that of all, and gives up when a part has another one.
@@ -128,7 +128,7 @@ class Appender:
         self._sink = sink
         self._writer: Any = None  # of a columnar format
         format_ = output_format(job.layout.format)
-        if isinstance(format_, TextFormat):
+        if isinstance(format_, TextOutput):
             sink.write(format_.header(schema.names))
         else:
             self._writer = format_.writer(sink, schema.with_metadata(metadata(job)))
@@ -169,7 +169,7 @@ def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) 
 
 def _schema(job: Job, part: FinishedPart, place: Path) -> pa.Schema:
     format_ = output_format(job.layout.format)
-    if isinstance(format_, TextFormat):  # text has no types
+    if isinstance(format_, TextOutput):  # text has no types
         return pa.schema([(name, pa.null()) for name in part.columns])
     if job.layout.directory:
         return format_.schema(place).remove_metadata()

@@ -13,7 +13,7 @@ from cloche.serving.batch.input.readers.rows import Rows
 from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
 from cloche.serving.batch.job.pinned_job import Job, metadata, version_labels
 from cloche.serving.batch.output.formats.catalog import output_format
-from cloche.serving.batch.output.formats.format import TextFormat
+from cloche.serving.batch.output.formats.format import TextOutput
 from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.storage import atomic_write
 from cloche.serving.batch.storage.arrow_file import arrow_file
@@ -43,15 +43,15 @@ class PartWriter:
         self._format = output_format(job.layout.format)
 
     def write(
-        self, part: Part, rows: Rows, scored_offsets: Any, predictions: list[pa.Table],
+        self, part: Part, rows: Rows, scored_positions: Any, predictions: list[pa.Table],
         refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
-        """Write the files of a part.
+        """Write the files of a part; `scored_positions` within `rows` have the predictions.
 
         Raises:
             JobFailed: A file cannot be written, or no table can hold the columns.
         """
-        table = self._output(rows.carried, predictions, scored_offsets) if predictions else None
+        table = self._output(rows.carried, predictions, scored_positions) if predictions else None
         try:
             data = self._write_data(part, table) if table is not None else None
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
@@ -75,9 +75,9 @@ class PartWriter:
         counts = {name: count(table[name]) for name in table.column_names}
         return {"nulled": {name: found for name, found in counts.items() if found}}
 
-    def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
+    def _output(self, carried: pa.Table, predictions: list[pa.Table], positions: Any) -> pa.Table:
         predicted = concatenate(predictions)
-        table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
+        table = carried if len(positions) == carried.num_rows else carried.take(pa.array(positions))
         for name in predicted.column_names:
             if name in table.column_names:
                 raise JobFailed(
@@ -99,7 +99,7 @@ class PartWriter:
     def _write_data(self, part: Part, table: pa.Table) -> PartFile:
         place = self._directory / f"{part.index:06d}.{self._format.name}"
         whole = self._job.layout.directory
-        if isinstance(self._format, TextFormat):
+        if isinstance(self._format, TextOutput):
             header = self._format.header(table.column_names) if whole else b""
             return _write_file(place, header + self._format.rows(table))
         if whole:

@@ -1,19 +1,17 @@
 """The list of output formats, each a module beside this one that is imported when it is needed."""
 
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloche.serving.batch.output.formats.format import ColumnarFormat, TextFormat
+    from cloche.serving.batch.output.formats.format import ColumnarOutput, TextOutput
 
 OUTPUT_FORMATS = ("parquet", "csv", "jsonl")
 
 
-@cache
-def output_format(name: str) -> "TextFormat | ColumnarFormat":
+def output_format(name: str) -> "TextOutput | ColumnarOutput":
     """Return the format of this name."""
-    found: TextFormat | ColumnarFormat = import_module(f"{__package__}.{name}").FORMAT
+    found: TextOutput | ColumnarOutput = import_module(f"{__package__}.{name}").FORMAT
     return found
 
 

@@ -9,14 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
-from cloche.serving.batch.output.formats.format import TextFormat
-from cloche.serving.batch.storage.cell_texts import (
-    each,
-    float_texts,
-    join_cells,
-    json_texts,
-    string_bytes,
-)
+from cloche.serving.batch.output.formats.format import TextOutput
+from cloche.serving.batch.storage import cell_texts
 
 _FIXED_SIZE = pa.binary(1).id
 
@@ -24,12 +18,12 @@ _FIXED_SIZE = pa.binary(1).id
 def _rows(table: pa.Table) -> bytes:
     """Serialize a table as lines of CSV without a header."""
     texts = [_text(column) for column in table.columns]
-    cells = [_quoted(*each) for each in zip(texts, table.schema.types, strict=True)]
+    cells = [_quoted(*pair) for pair in zip(texts, table.schema.types, strict=True)]
     if len(cells) > 1 and all(map(operator.is_, cells, texts)):
         return _lines_by_arrow(cells)
     if len(cells) == 1:  # readers skip an empty line
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
-    return join_cells(cells, ",", "", "\n")
+    return cell_texts.join_cells(cells, ",", "", "\n")
 
 
 def _lines_by_arrow(cells: list[pa.ChunkedArray]) -> bytes:
@@ -51,17 +45,17 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(kind):
         return _text(column.cast(kind.value_type))
     if pa.types.is_floating(kind):
-        text = float_texts(column)
+        text = cell_texts.float_texts(column)
     elif pa.types.is_boolean(kind):
         text = pc.if_else(column, "True", "False")
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind.id == _FIXED_SIZE:
-        text = each(column, lambda value: base64.b64encode(value).decode())
+        text = cell_texts.each(column, lambda value: base64.b64encode(value).decode())
     elif isinstance(kind, pa.JsonType):
-        text = each(column, _unquoted)
+        text = cell_texts.each(column, _unquoted)
     elif pa.types.is_nested(kind):
-        text = json_texts(column)
+        text = cell_texts.json_texts(column)
     elif pa.types.is_duration(kind) or isinstance(kind, pa.BaseExtensionType):
-        text = each(column, str)
+        text = cell_texts.each(column, str)
     else:
         text = pc.cast(column, pa.string())
     return pc.fill_null(pa.chunked_array([text]) if isinstance(text, pa.Array) else text, "")
@@ -79,7 +73,7 @@ def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Put quotes around cells with commas, quotes or line ends; `kind` is the column's type."""
     if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
         return cells  # numbers and booleans
-    text = b"".join(map(string_bytes, cells.chunks))
+    text = b"".join(map(cell_texts.string_bytes, cells.chunks))
     if not any(character in text for character in b',"\r\n'):
         return cells
     needed = pc.match_substring_regex(cells, '[",\r\n]')
@@ -87,4 +81,4 @@ def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
-FORMAT = TextFormat(name="csv", suffixes=(".csv",), verbatim=True, rows=_rows, header=_header)
+FORMAT = TextOutput(name="csv", suffixes=(".csv",), verbatim=True, rows=_rows, header=_header)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Format:
+class OutputFormat:
     """What is known about an output format.
 
     Attributes:
@@ -30,7 +30,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class TextFormat(Format):
+class TextOutput(OutputFormat):
     """A format without types, whose parts are joined as they are.
 
     Attributes:
@@ -43,7 +43,7 @@ class TextFormat(Format):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class ColumnarFormat(Format):
+class ColumnarOutput(OutputFormat):
     """A format with types of its own.
 
     Attributes:

@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cloche.serving.batch.output.formats.format import TextFormat
+from cloche.serving.batch.output.formats.format import TextOutput
 from cloche.serving.batch.storage.cell_texts import count_without_json, join_cells, json_texts
 
 
@@ -19,7 +19,7 @@ def _rows(table: pa.Table) -> bytes:
     return join_cells(cells, "", "{", "}\n")
 
 
-FORMAT = TextFormat(
+FORMAT = TextOutput(
     name="jsonl",
     suffixes=(".jsonl", ".ndjson"),
     count_nulled=count_without_json,

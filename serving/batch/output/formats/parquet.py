@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloche.serving.batch.output.formats.format import ColumnarFormat
+from cloche.serving.batch.output.formats.format import ColumnarOutput
 
 _COMPRESSION = "zstd"
 
@@ -20,7 +20,7 @@ def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(sink, schema, compression=_COMPRESSION, use_dictionary=text or False)
 
 
-FORMAT = ColumnarFormat(
+FORMAT = ColumnarOutput(
     name="parquet",
     suffixes=(".parquet", ".pq"),
     writer=_writer,

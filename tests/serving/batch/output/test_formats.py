@@ -10,7 +10,7 @@ import pytest
 
 from cloche.serving.batch.output import formats
 from cloche.serving.batch.output.formats import catalog
-from cloche.serving.batch.output.formats.format import ColumnarFormat, TextFormat
+from cloche.serving.batch.output.formats.format import ColumnarOutput, TextOutput
 from tests.serving.batch.conftest import table
 
 
@@ -19,11 +19,11 @@ def read(place: Path) -> pa.Table:
         return file.read_all()
 
 
-TEXT = TextFormat(
+TEXT = TextOutput(
     name="made", suffixes=(".made",), header=lambda names: f"{len(names)} columns\n".encode(),
     rows=lambda rows: b"row\n" * rows.num_rows,
 )  # fmt: skip
-COLUMNAR = ColumnarFormat(
+COLUMNAR = ColumnarOutput(
     name="made", suffixes=(".made",), writer=pa.ipc.new_file,
     schema=lambda place: read(place).schema, read=read,
 )  # fmt: skip
@@ -46,7 +46,6 @@ def test_a_format_needs_a_module_and_a_line_in_the_catalog(
     module.FORMAT = made
     monkeypatch.setitem(sys.modules, f"{formats.__name__}.made", module)
     monkeypatch.setattr(catalog, "OUTPUT_FORMATS", (*catalog.OUTPUT_FORMATS, "made"))
-    catalog.output_format.cache_clear()
     table(25).to_parquet("rows.parquet")
     score("rows.parquet", "file.made", id_columns=("id",))
     assert shape(Path("file.made")) == (3, 25)
