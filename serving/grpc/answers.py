@@ -27,7 +27,7 @@ from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.protocols import open_inference
 from cloche.serving.protocols.open_inference import OPEN_INFERENCE_GRPC
 from cloche.serving.queue.prediction_request import EXPIRED
-from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError
+from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, bad_request
 from cloche.serving.web.request_headers import RequestHeaders
 
 _INFER = f"/{SERVICE}/ModelInfer"
@@ -159,7 +159,7 @@ class Answers:
         try:
             named = _Target.FromString(body)
         except DecodeError:
-            raise HttpError(400, "BAD_REQUEST", "The message is no ModelInferRequest.") from None
+            raise bad_request("The message is no ModelInferRequest.") from None
         model = self._model(named.model_name)
         return RouteTarget(model, named.model_version or None, OPEN_INFERENCE_GRPC, _INFER)
 
