@@ -20,6 +20,7 @@ from cloche.registry.stage_fit import misfit
 
 LOADER = "cloche.serving.host.stage_chain"
 _REQUIREMENTS = "requirements.txt"
+_NAMES = "members"  # the key of the versions' names in the chain's MLmodel
 _EXAMPLE_FILES = ("artifact_path", "serving_input_path")  # keys of what MLflow notes of an example
 
 
@@ -63,7 +64,8 @@ def write_chain(folder: Path, members: Sequence[Member]) -> None:
         signature=_signature(first, last),
         saved_input_example_info=_example(folder, members[0], first),
     )  # fmt: skip
-    pyfunc.add_to_model(chain, loader_module=LOADER, data=".", python_env=python_env)
+    names = {_NAMES: [member.name for member in members]}
+    pyfunc.add_to_model(chain, loader_module=LOADER, data=".", python_env=python_env, **names)
     chain.save(str(folder / "MLmodel"))
 
 
@@ -72,6 +74,28 @@ def member_folders(chain: Path) -> list[Path]:
     places = sorted(int(one.name) for one in chain.iterdir() if one.name.isdecimal())
     # MLflow refuses files that a link leads to
     return [(chain / str(place)).resolve() for place in places]
+
+
+def member_names(version: Path) -> list[str]:
+    """Return the names of the versions of a chain, in order; empty for a version that is none."""
+    flavor: dict[str, Any] = Model.load(str(version)).flavors.get(pyfunc.FLAVOR_NAME, {})
+    return list(flavor.get(_NAMES, ())) if flavor.get(pyfunc.MAIN) == LOADER else []
+
+
+def check_pythons(version: Path) -> None:
+    """Check that one environment fits all versions of a chain; any other version fits itself.
+
+    Raises:
+        ChainMisfit: The versions were logged with different Pythons.
+    """
+    if names := member_names(version):
+        pythons = [python_version(folder) for folder in member_folders(version)]
+        if len(set(pythons)) > 1:
+            logged = ", ".join(map("{} with Python {}".format, names, pythons))
+            raise ChainMisfit(
+                f"No environment fits all of its versions: {logged}. Log them with the same "
+                "Python, or leave --env-manager out."
+            )
 
 
 def _check_fit(members: Sequence[Member], models: Sequence[Model]) -> None:

@@ -10,6 +10,7 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
+from cloche.registry.stage_chain import member_folders
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs
@@ -63,7 +64,7 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
         SettingsError: The input lacks columns that the output should have.
         ServingError: The version cannot be pinned.
     """
-    model = pin(request.model, request.cache)
+    model = pin(request.model, request.cache, request.before)
     environment = _environment(request, model)
     if differs := environment["differs"]:
         say(
@@ -78,7 +79,8 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    reading = _reading(request, inputs, description, say)
+    takes_rows = member_folders(Path(model.path))[0] if model.stages else model.path
+    reading = _reading(request, inputs, Model.load(takes_rows), say)
     _refuse_lacking(inputs, _needed(schema), f", which {model} needs")
     layout = _layout(request, inputs, output)
     features = _features(request, inputs, schema)
@@ -239,9 +241,10 @@ def _other_options(request: JobOptions, inputs: Inputs, output: Output, before: 
     given = merge({}, request.options).options
     if any(before.reading.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
-    if request.model != before.model.uri or not request.resume:
-        model = pin(request.model, request.cache)
-        if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
+    begun = before.model.uri, before.model.before
+    if (request.model, request.before) != begun or not request.resume:
+        model = pin(request.model, request.cache, request.before)
+        if model.identity != before.model.identity:
             return f"it was begun with {before.model}, and {request.model} is {model} now"
     if before.model.twin and not request.acceleration:
         return "it was begun with the accelerated twin"

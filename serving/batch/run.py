@@ -24,6 +24,7 @@ from cloche.serving.batch.report.mlflow_run import JobRun
 from cloche.serving.batch.report.render import document, drift, drifted, prepare
 from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
+from cloche.serving.batch.version_pinning import ALONE
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
 
@@ -44,7 +45,7 @@ def score(
     """
     overlap_checks.refuse(
         str(output), output.written(request.cache), inputs.reads(),
-        [request.model, str(Path.cwd()), str(request.cache)],
+        [request.model, *{request.before} - {"", ALONE}, str(Path.cwd()), str(request.cache)],
     )  # fmt: skip
     started = perf_counter()
     with locked_work_dir(output.place.work(output.name, request.cache), str(output)) as work_dir:

@@ -73,6 +73,13 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
 @click.argument("source", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
 @click.option(
+    "--before",
+    metavar="URI",
+    default=_DEFAULTS["before"],
+    show_default="the version's tag cloche.before",
+    help="The stage that prepares the rows for the model, or none if INPUT has prepared rows.",
+)
+@click.option(
     "--input-format",
     type=click.Choice(INPUT_FORMATS),
     show_default="by the name",

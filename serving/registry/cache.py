@@ -46,7 +46,11 @@ class Cache:
 
     def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
         """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
-        directory = self._directory(target)
+        return self.directory(target.artifact_identity, fetch)
+
+    def directory(self, identity: str, fill: Callable[[Path], None]) -> Path:
+        """Return the directory of what has this identity; `fill` fills it if it is absent."""
+        directory = self._versions / _short(identity)
         if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()
@@ -54,9 +58,12 @@ class Cache:
             partial.mkdir(parents=True)
             lock = _try_lock(partial)
             try:
-                fetch(partial)
-                if not directory.is_dir():  # another server on this machine may have been faster
+                fill(partial)
+                try:
                     partial.rename(directory)
+                except OSError:  # another process on this machine may have been faster
+                    if not directory.is_dir():
+                        raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
                 if lock is not None:

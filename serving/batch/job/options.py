@@ -18,6 +18,8 @@ class JobOptions:
     """The options of a job.
 
     Attributes:
+        before: The URI of the stage before the model; `none` for no stage, empty for the one that
+            the version's tag names.
         id_columns: Input columns that are copied into the output.
         keep: Whether all input columns are copied into the output.
         stamped: Whether each output row names the model, its version and its run.
@@ -33,6 +35,7 @@ class JobOptions:
     """
 
     model: str
+    before: str = ""
     id_columns: tuple[str, ...] = ()
     keep: bool = False
     stamped: bool = False
