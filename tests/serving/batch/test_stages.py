@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -41,7 +42,7 @@ CENTER, GAPS = "center", "gaps"  # a stage that looks across rows; one that answ
 
 
 class Cleaner(PythonModel):
-    """Adds to `a` and spells `c` in capitals; answers the columns in another order, and one more."""
+    """Adds to `a` and spells `c` in capitals; answers other columns, and in another order."""
 
     def __init__(self, number: int, behaviour: str = "") -> None:
         self.number = number
@@ -60,10 +61,11 @@ class Cleaner(PythonModel):
 @cache
 def cleaner(number: int, behaviour: str = "") -> Path:
     path = shelf() / f"cleaner {number} {behaviour}"
-    mlflow.pyfunc.save_model(
-        path, python_model=Cleaner(number, behaviour), pip_requirements=[],
-        signature=mlflow.models.ModelSignature(SIGNATURE.inputs, SIGNATURE.inputs),
-    )  # fmt: skip
+    with warnings.catch_warnings(action="ignore"):  # that it has no input example
+        mlflow.pyfunc.save_model(
+            path, python_model=Cleaner(number, behaviour), pip_requirements=[],
+            signature=mlflow.models.ModelSignature(SIGNATURE.inputs, SIGNATURE.inputs),
+        )  # fmt: skip
     return path
 
 
@@ -119,7 +121,8 @@ def quarantined(place: str = "out.csv") -> dict[int, str]:
 
 
 @pytest.mark.parametrize(
-    "suffix", ["csv", *(pytest.param(one, marks=pytest.mark.breadth) for one in ("parquet", "jsonl"))]
+    "suffix",
+    ["csv", *(pytest.param(one, marks=pytest.mark.breadth) for one in ("parquet", "jsonl"))],
 )  # fmt: skip
 def test_predictions_are_those_of_all_versions_by_hand(suffix, shop, score, made_models):
     shop.add("t", cleaner(1))
@@ -181,7 +184,7 @@ def test_a_resumed_job_takes_the_stages_that_it_began_with(pair, score):
     score(source, "out.csv", model=M, resume=True, engine=engine)
     assert engine.finished == [1, 2]
     assert answers() == [1000 * at + 1001.0 for at in range(25)]
-    with pytest.raises(JobRefused, match="begun with m version 1 behind s version 1, and .* is m"):
+    with pytest.raises(JobRefused, match=r"begun with m version 1 behind s version 1, and .* is m"):
         score(source, "out.csv", model=M)
     with pytest.raises(JobRefused, match="is m version 2 behind s version 1 now"):
         score(source, "out.csv", model=M, before="models:/s/1", resume=True)
