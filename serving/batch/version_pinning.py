@@ -22,7 +22,8 @@ from cloche.serving.errors import VersionRefused
 from cloche.serving.host.reference_profile import write_joint_profile
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
-from cloche.serving.registry.resolver import ResolvedVersion, Resolver, translated_errors
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, parse
 
 ALONE = "none"  # the value of `--before` for a model that takes prepared rows
