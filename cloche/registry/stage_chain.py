@@ -5,6 +5,7 @@ a folder: `write_chain` writes such a folder for several versions, whose signatu
 the first stage and the outputs of the model. MLflow loads it with `serving/host/stage_chain.py`.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,12 +145,13 @@ def _contents(path: Path) -> dict[str, bytes]:
 
 def _signature(first: Model, last: Model) -> ModelSignature | None:
     """Return the inputs of the first stage with the outputs and the parameters of the model."""
-    inputs = first.signature.inputs if first.signature else None
     outputs = last.signature.outputs if last.signature else None
     params: Any = last.signature.params if last.signature else None
-    if inputs is None and outputs is None and params is None:
-        return None
-    return ModelSignature(inputs, outputs, params)
+    if first.signature is None:
+        return ModelSignature(None, outputs, params) if outputs or params else None
+    signature: ModelSignature = copy.copy(first.signature)  # with what it says of type hints
+    signature.outputs, signature.params = outputs, params
+    return signature
 
 
 def _example(folder: Path, member: Member, first: Model) -> dict[str, Any] | None:

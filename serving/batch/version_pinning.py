@@ -49,7 +49,7 @@ def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
         resolver = _resolver(uri)
         resolved = resolver.resolve(parsed) if before else resolver.resolve_with_stages(parsed)
     else:
-        resolver = _resolver(uri, before)
+        resolver = _resolver(before, uri)
         resolved = resolver.resolve(parsed).after(resolver.resolve_with_stages(parse(before)))
     return replace(_pinned(parsed, resolved, cache_directory), before=before)
 

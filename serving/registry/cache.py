@@ -51,6 +51,8 @@ class Cache:
     def directory(self, identity: str, fill: Callable[[Path], None]) -> Path:
         """Return the directory of what has this identity; if absent, `fill` fills it."""
         directory = self._versions / _short(identity)
+        with contextlib.suppress(OSError):
+            os.utime(directory)  # `_prune` leaves what a job that begins now goes on with
         if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()

@@ -250,7 +250,9 @@ def _refusal(error: Exception) -> RefusedRow:
     inner = root_error(error)
     text = getattr(inner, "message", None) or str(inner)
     raised_by = raised_in(error)
-    kind = f"what the stage before answers does not fit the {raised_by}" if raised_by else UNFIT
+    kind = (
+        f"the row as it reaches the {raised_by} does not fit its signature" if raised_by else UNFIT
+    )
     if raised_by_model(error):
         kind = f"the {raised_by or 'model'} failed with {type(error).__name__}"
     return RefusedRow(kind, " ".join(text.split())[:_DETAIL_CHARACTERS])

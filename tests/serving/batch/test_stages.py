@@ -1,12 +1,14 @@
 """A version behind its stages, scored as one model: answers, names, refusals, jobs that go on."""
 
 import json
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +142,7 @@ def test_predictions_are_those_of_all_versions_by_hand(suffix, shop, score, made
 
 
 def test_every_answer_names_every_version(pair, score):
-    score(rows(0.0), "out.parquet", model=M, stamped=True)
+    score(rows(0.0), "out.parquet", model=M, stamped=True, tracked=True)
 
     assert pd.read_parquet("out.parquet")["model_stages"].tolist() == ["s/1"]
     assert pq.read_schema("out.parquet").metadata[b"cloche.model_stages"] == b"s/1"
@@ -150,6 +152,8 @@ def test_every_answer_names_every_version(pair, score):
     (stage,) = manifest["job"]["model"]["stages"]
     assert (stage["name"], stage["version"], len(stage["digest"])) == ("s", "1", 64)
     assert report["model"]["stages"] == [stage]
+    run = mlflow.MlflowClient().get_run(manifest["run_id"])
+    assert run.data.tags["cloche.stages"] == "s/1"
     assert "m version 1 behind s version 1</h1>" in Path("out.parquet.report.html").read_text()
 
 
@@ -235,7 +239,7 @@ def test_a_row_of_which_a_stage_makes_what_the_model_does_not_take_is_in_quarant
     pd.DataFrame({"a": 0.5, "b": [1, -1], "c": "x"}).to_parquet("rows.parquet")
     score("rows.parquet", "out.csv", model=M)
     (reason,) = quarantined().values()
-    assert reason.startswith("what the stage before answers does not fit the model: Incompatible")
+    assert reason.startswith("the row as it reaches the model does not fit its signature: Incom")
 
 
 @pytest.mark.parametrize(
@@ -303,6 +307,28 @@ def test_versions_of_different_pythons_have_no_environment(shop, tmp_path):
     chain = Path(pin(M, Path("cache")).path)
     with pytest.raises(NotBuilt, match=r"fits all of its versions: s 1 with Python 3.14, m 1 with"):
         interpreter(chain, "uv", Path("cache"), print)
+
+
+@pytest.mark.slow
+@pytest.mark.breadth
+def test_workers_run_in_an_environment_with_the_requirements_of_all_versions(shop, score, tmp_path):
+    common = [f"{name}=={version(name)}" for name in ("mlflow-skinny", "pandas", "cloudpickle")]
+    for name, kind, own in (
+        ("s", make_stages.STAGE, "inflection==0.5.1"), ("m", make_stages.MODEL, "roman==5.0")
+    ):  # fmt: skip
+        make_stages.save(tmp_path / name, 1, kind)
+        (tmp_path / name / "requirements.txt").write_text("\n".join([*common, own]))
+        shop.add(name, tmp_path / name, before=S if name == "m" else "")
+    made_for: list[str] = []
+
+    def environment(artifacts: Path) -> str:
+        made_for.append(interpreter(artifacts, "uv", tmp_path / "cache", print))
+        return made_for[-1]
+
+    with LocalEngine(1, interpreter=environment) as engine:
+        score(rows(0.0), "out.csv", model=M, env_manager="uv", engine=engine)
+    assert answers() == [1001.0]
+    subprocess.run([*made_for, "-c", "import inflection, roman"], check=True)
 
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the class travels with its model
