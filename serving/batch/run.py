@@ -24,9 +24,9 @@ from cloche.serving.batch.report.mlflow_run import JobRun
 from cloche.serving.batch.report.render import document, drift, drifted, prepare
 from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
-from cloche.serving.batch.version_pinning import ALONE
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
+from cloche.serving.registry.names import ALONE
 from cloche.values.progress import Say
 
 

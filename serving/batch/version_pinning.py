@@ -7,7 +7,6 @@ chains all versions, so that nothing that scores, reads or writes rows knows of 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 
 import yaml
@@ -22,11 +21,10 @@ from cloche.serving.errors import VersionRefused
 from cloche.serving.host.reference_profile import write_joint_profile
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
+from cloche.serving.registry.names import ALONE
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, parse
-
-ALONE = "none"  # the value of `--before` for a model that takes prepared rows
 
 
 def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
@@ -45,13 +43,14 @@ def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
         RegistryUnreachable: The registry or the artifact store does not answer.
     """
     parsed = parse(uri)
-    if before in ("", ALONE):
-        resolver = _resolver(uri)
-        resolved = resolver.resolve(parsed) if before else resolver.resolve_with_stages(parsed)
+    stages = [] if before in ("", ALONE) else [parse(before)]
+    resolver = _resolver(*stages, parsed)
+    if before:
+        resolved = [*map(resolver.resolve_with_stages, stages), resolver.resolve(parsed)]
     else:
-        resolver = _resolver(before, uri)
-        resolved = resolver.resolve(parsed).after(resolver.resolve_with_stages(parse(before)))
-    return replace(_pinned(parsed, resolved, cache_directory), before=before)
+        resolved = [resolver.resolve_with_stages(parsed)]
+    versions = [version for one in resolved for version in (*one.stages, one)]
+    return replace(_pinned(parsed, versions, cache_directory), before=before)
 
 
 def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
@@ -60,10 +59,9 @@ def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
     Raises:
         VersionRefused: A version no longer exists, or its artifacts have changed.
     """
-    uris = [*(stage.artifacts for stage in pinned.stages), pinned.artifacts]
-    versions = map(_resolver(*uris).resolve, map(parse, uris))
-    resolved = reduce(lambda stage, version: version.after(stage), versions)
-    found = _pinned(parse(pinned.artifacts), resolved, cache_directory)
+    exact = [*(stage.artifacts for stage in pinned.stages), pinned.artifacts]
+    uris = [parse(artifacts) for artifacts in exact]
+    found = _pinned(uris[-1], [*map(_resolver(*uris).resolve, uris)], cache_directory)
     if (found.digest, found.stages) != (pinned.digest, pinned.stages):
         raise VersionRefused(
             f"{pinned}: its artifacts are not those that the job began with. Begin anew with "
@@ -72,18 +70,19 @@ def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
     return replace(pinned, path=found.path)
 
 
-def _resolver(*uris: str) -> Resolver:
+def _resolver(*uris: ModelUri) -> Resolver:
     """Return a resolver of these URIs, for which the registry answers if one of them needs it."""
-    if any(parse(uri).model for uri in uris):
-        with translated_errors(uris[-1]):
+    if any(uri.model for uri in uris):
+        with translated_errors(uris[-1].text):
             require_stores()
     return Resolver(MlflowClient)
 
 
-def _pinned(uri: ModelUri, resolved: ResolvedVersion, cache_directory: Path) -> PinnedVersion:
-    """Return a resolved version with its stages, fetched and checked."""
+def _pinned(
+    uri: ModelUri, versions: Sequence[ResolvedVersion], cache_directory: Path
+) -> PinnedVersion:
+    """Return the last of these versions with the others as its stages, fetched and checked."""
     cache = Cache(cache_directory, registry_name())
-    versions = (*resolved.stages, resolved)
     with awaiting(f"the store of {uri.text}"):
         folders = [fetch(one, cache).absolute() for one in versions]
     *stages, model = [
@@ -98,13 +97,13 @@ def _pinned(uri: ModelUri, resolved: ResolvedVersion, cache_directory: Path) -> 
     return PinnedVersion(
         uri=uri.text,
         name=uri.name,
-        version=resolved.version,
+        version=model.version,
         run_id=str(description.get("run_id") or ""),
         model_id=str(description.get("model_id") or ""),
         digest=model.digest,
         path=str(path),
-        artifacts=resolved.artifacts,
-        twin="" if stages else resolved.twin,  # a twin takes the model's own inputs
+        artifacts=model.artifacts,
+        twin="" if stages else versions[-1].twin,  # a twin takes the model's own inputs
         stages=tuple(stages),
     )
 

@@ -1,6 +1,7 @@
 """A version behind its stages, scored as one model: answers, names, refusals, jobs that go on."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,10 +25,10 @@ from mlflow.pyfunc import PythonModel
 from cloche.registry.env_manager import NotBuilt, interpreter
 from cloche.serving.batch import version_pinning
 from cloche.serving.batch.scoring.local_engine import LocalEngine
-from cloche.serving.batch.version_pinning import ALONE, pin
+from cloche.serving.batch.version_pinning import pin
 from cloche.serving.errors import JobFailed, JobRefused, VersionRefused
 from cloche.serving.host.reference_profile import load_profile
-from cloche.serving.registry.names import BEFORE_TAG
+from cloche.serving.registry.names import ALONE, BEFORE_TAG
 from tests import warm
 from tests.lifecycle import make_stages
 from tests.lifecycle.registry import Registry
@@ -184,6 +185,7 @@ def test_a_resumed_job_takes_the_stages_that_it_began_with(pair, score):
         score(source, "out.csv", model=M, engine=HereEngine(dies_before=1))
     pair.promote("2", "s")
     pair.promote("2", "m")
+    shutil.rmtree("cache")
     engine = HereEngine()
     score(source, "out.csv", model=M, resume=True, engine=engine)
     assert engine.finished == [1, 2]
