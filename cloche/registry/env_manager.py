@@ -135,17 +135,10 @@ def interpreter(
         also: Additional requirements, as lines for pip.
 
     Raises:
-        NotBuilt: The version's Python is too old, or another one than that of a stage before it, or
-            the environment cannot be built.
+        NotBuilt: The version's Python is too old, or the environment cannot be built.
     """
     if manager == LOCAL:
         return ""
-    from cloche.registry import stage_chain  # noqa: PLC0415  # imports MLflow, which takes seconds
-
-    try:
-        stage_chain.check_pythons(artifacts)
-    except stage_chain.ChainMisfit as misfit:
-        raise NotBuilt(str(misfit)) from misfit
     python = python_version(artifacts)
     if tuple(map(int, python.split("."))) < _OLDEST:
         raise NotBuilt(

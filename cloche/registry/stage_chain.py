@@ -77,26 +77,24 @@ def member_folders(chain: Path) -> list[Path]:
     return [(chain / str(place)).resolve() for place in places]
 
 
-def member_names(version: Path) -> list[str]:
-    """Return the names of the versions of a chain, in order; empty for a version that is none."""
-    flavor: dict[str, Any] = Model.load(str(version)).flavors.get(pyfunc.FLAVOR_NAME, {})
-    return list(flavor.get(_NAMES, ())) if flavor.get(pyfunc.MAIN) == LOADER else []
+def member_names(chain: Path) -> list[str]:
+    """Return the names of the versions of a chain, in order."""
+    return list(Model.load(str(chain)).flavors[pyfunc.FLAVOR_NAME][_NAMES])
 
 
-def check_pythons(version: Path) -> None:
-    """Check that one environment fits all versions of a chain; any other version fits itself.
+def check_pythons(chain: Path) -> None:
+    """Check that one environment fits all versions of a chain.
 
     Raises:
         ChainMisfit: The versions were logged with different Pythons.
     """
-    if names := member_names(version):
-        pythons = [python_version(folder) for folder in member_folders(version)]
-        if len(set(pythons)) > 1:
-            logged = ", ".join(map("{} with Python {}".format, names, pythons))
-            raise ChainMisfit(
-                f"No environment fits all of its versions: {logged}. Log them with the same "
-                "Python, or leave --env-manager out."
-            )
+    pythons = [python_version(folder) for folder in member_folders(chain)]
+    if len(set(pythons)) > 1:
+        logged = ", ".join(map("{} with Python {}".format, member_names(chain), pythons))
+        raise ChainMisfit(
+            f"No environment fits all of its versions: {logged}. Log them with the same Python, "
+            "or leave --env-manager out."
+        )
 
 
 def _check_fit(members: Sequence[Member], models: Sequence[Model]) -> None:

@@ -9,7 +9,7 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
-from cloche.registry.stage_chain import member_folders
+from cloche.registry.stage_chain import ChainMisfit, check_pythons, member_folders
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs
@@ -22,7 +22,7 @@ from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.scoring.kept_proofs import KeptProofs
 from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
-from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError, VersionRefused
 from cloche.values import tensors
 from cloche.values.progress import Say
 
@@ -207,8 +207,17 @@ def resume_job(
 
 
 def _environment(request: JobOptions, model: PinnedVersion) -> dict[str, Any]:
-    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`."""
+    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`.
+
+    Raises:
+        VersionRefused: No environment fits the version and its stages.
+    """
     local = request.env_manager == LOCAL
+    if model.stages and not local:
+        try:
+            check_pythons(Path(model.path))
+        except ChainMisfit as misfit:
+            raise VersionRefused(f"{model}: {misfit}") from misfit
     return {
         "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
     }  # fmt: skip

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from mlflow.pyfunc import PythonModel
 
-from cloche.registry.env_manager import NotBuilt, interpreter
+from cloche.registry.env_manager import interpreter
 from cloche.serving.batch import version_pinning
 from cloche.serving.batch.scoring.local_engine import LocalEngine
 from cloche.serving.batch.version_pinning import pin
@@ -299,16 +299,17 @@ def test_the_profile_has_the_inputs_of_the_stage_and_the_scores_of_the_model(
     assert found == ({"schema": 1, "columns": columns, "scores": {"of m": {}}} if profiled else {})
 
 
-def test_versions_of_different_pythons_have_no_environment(shop, tmp_path):
+def test_versions_of_different_pythons_have_no_environment(shop, score, tmp_path):
     for name, kind in (("s", make_stages.STAGE), ("m", make_stages.MODEL)):
         make_stages.save(tmp_path / name, 1, kind)
     environment = tmp_path / "s" / "python_env.yaml"
     environment.write_text(yaml.safe_dump({"python": "3.14.1"}))
     shop.add("s", tmp_path / "s")
     shop.add("m", tmp_path / "m", before=S)
-    chain = Path(pin(M, Path("cache")).path)
-    with pytest.raises(NotBuilt, match=r"fits all of its versions: s 1 with Python 3.14, m 1 with"):
-        interpreter(chain, "uv", Path("cache"), print)
+    with pytest.raises(
+        VersionRefused, match=r": No environment fits .*: s 1 with Python 3.14, m 1"
+    ):
+        score(rows(0.0), "out.csv", model=M, env_manager="uv")
 
 
 @pytest.mark.slow
