@@ -22,7 +22,7 @@ from cloche.serving.host import frameworks
 from cloche.serving.host.answers.error_answers import InvalidCell, RequestRefused
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
-from cloche.serving.host.predictors.twin import Prediction, TwinRefused
+from cloche.serving.host.predictors.twin import Prediction, TwinUnusable
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, raised_in, trace
 
@@ -222,7 +222,7 @@ def _twin(path: Path, digest: str) -> BatchTwin:
     """
     try:
         twin = BatchTwin.load(path, digest)
-    except TwinRefused as refusal:
+    except TwinUnusable as refusal:
         raise _without_twin(str(refusal)) from refusal
     if twin is None:
         raise _without_twin("It is gone.")
