@@ -25,8 +25,8 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import page_relay
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.version_on_workers import VersionOnWorkers
+from cloche.serving.workers.worker_handle import WorkerHandle
 
 _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
 _logger = logging.getLogger(__name__)
@@ -56,12 +56,12 @@ async def serve_with_workers(
     fleet = Fleet(settings.workers, metrics)
 
     def changed(catalog: Catalog) -> None:
-        fleet.set_models(
+        fleet.set_served(
             uris=[asdict(model.uri) for model in catalog],
             alias=catalog.alias, complete=catalog.complete,
         )  # fmt: skip
 
-    pools = partial(FleetPool, fleet)
+    pools = partial(VersionOnWorkers, fleet)
     async with model_catalog(
         settings, uris, processes, metrics, make=pools, changed=changed
     ) as catalog:
@@ -105,7 +105,9 @@ def share_of(settings: Settings) -> Settings:
     )
 
 
-async def _start(arguments: WorkerArguments, processes: Processes, handlers: Handlers) -> Worker:
+async def _start(
+    arguments: WorkerArguments, processes: Processes, handlers: Handlers
+) -> WorkerHandle:
     """Start a worker."""
     ours, theirs = socket.socketpair()
     relay_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -119,7 +121,7 @@ async def _start(arguments: WorkerArguments, processes: Processes, handlers: Han
     assert process.stdin is not None  # noqa: S101  # it is a pipe
     process.stdin.write(pickle.dumps(arguments))
     process.stdin.close()
-    return Worker(process, await Peer.connect(ours, handlers))
+    return WorkerHandle(process, await Peer.connect(ours, handlers))
 
 
 async def _wait_for_first(*awaitables: Any) -> None:

@@ -7,10 +7,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
@@ -35,6 +35,7 @@ from cloche.serving.protocols.json_schema import specs
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.registry.client import Registry
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
@@ -88,28 +89,27 @@ async def serving_runtime(
 @asynccontextmanager
 async def model_catalog(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
-    make: Callable[[str, dict[str, Any], Path, Path | None], ServedPool],
+    make: Callable[[str, ResolvedVersion, Path, Path | None], ServedPool],
     changed: Callable[[Catalog], None] = lambda _: None,
 ) -> AsyncIterator[Catalog]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def fetch_and_make_pool(name: str, target: dict[str, Any]) -> ServedPool:
+    async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
         async with fetches:
-            stages = [await _fetch(settings, processes, one) for one in target["stages"]]
-            path, environment = await _fetch(settings, processes, target)
+            stages = [await _fetch(settings, processes, one) for one in resolved.stages]
+            path, environment = await _fetch(settings, processes, resolved)
         if not stages:
-            return make(name, target, path, environment)
+            return make(name, resolved, path, environment)
         made = [
-            make(one["model"], one, *place)
-            for one, place in zip(target["stages"], stages, strict=True)
+            make(one.model, one, *place) for one, place in zip(resolved.stages, stages, strict=True)
         ]
-        made.append(make(name, target, path, environment))
+        made.append(make(name, resolved, path, environment))
         pools = [pool for pool in made if isinstance(pool, VersionPool)]
         if len(pools) < len(made):  # a parent of workers has others
             raise VersionRefused(
-                f"{target['artifacts']}: a version with stages before it needs --workers 1."
+                f"{resolved.artifacts}: a version with stages before it needs --workers 1."
             )
         return StagedPool(pools, settings.load_timeout)
 
@@ -203,24 +203,24 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
     )
 
     def make(
-        name: str, target: dict[str, Any], path: Path, environment: Path | None
+        name: str, resolved: ResolvedVersion, path: Path, environment: Path | None
     ) -> VersionPool:
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
             replicas=settings.named_replicas.get(name, settings.replicas),
-            twin=target["twin"] if settings.accelerate else "",
+            twin=resolved.twin if settings.accelerate else "",
         )
         return VersionPool(
-            name, target["version"], path, settings=own, metrics=metrics, spawn=spawn,
-            retry=target["retry"],
+            name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
+            retry=resolved.retry,
         )  # fmt: skip
 
     return make
 
 
 async def _fetch(
-    settings: Settings, processes: Processes, target: dict[str, Any]
+    settings: Settings, processes: Processes, resolved: ResolvedVersion
 ) -> tuple[Path, Path | None]:
     """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
 
@@ -233,7 +233,7 @@ async def _fetch(
     """
     registry = Registry(settings.cache_directory, processes)
     try:
-        path = await registry.call("fetch", _FETCH_SECONDS, target=target)
+        path = await registry.call("fetch", _FETCH_SECONDS, resolved=asdict(resolved))
         if settings.env_manager == LOCAL:
             return Path(path), None
         environment = await registry.call(

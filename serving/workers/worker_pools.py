@@ -14,9 +14,10 @@ from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import collect_counts
 from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.uri import ModelUri
 
-MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
+MakePool = Callable[[str, ResolvedVersion, Path, Path | None], VersionPool]
 
 
 class WorkerModel(ServedModel):
@@ -73,20 +74,21 @@ class WorkerPools:
                 self._catalog.remove(model.name)
         for name, uri in models.items():
             if self._catalog.get(name) is None:
-                self._catalog.add(ModelUri(**{**uri, "reference": Reference(uri["reference"])}))
+                self._catalog.add(ModelUri.from_json(uri))
         self._catalog.alias, self._catalog.complete = alias, complete
 
     async def _load(
-        self, *, key: int, model: str, target: dict[str, Any], path: str, environment: str | None,
-        beside: bool,
+        self, *, key: int, model: str, resolved: dict[str, Any], path: str, environment: str | None,
+        another_serves: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Load a version; return its description."""
-        pool = self._make(model, target, Path(path), Path(environment) if environment else None)
+        interpreter = Path(environment) if environment else None
+        pool = self._make(model, ResolvedVersion.from_json(resolved), Path(path), interpreter)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # handlers run in tasks
         self._loads[key] = task
         try:
-            await pool.start(beside=beside)
+            await pool.start(another_serves=another_serves)
         finally:
             del self._loads[key]
         self._pools[key] = pool
