@@ -23,6 +23,8 @@ from cloche.training.cli import options
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow import MlflowClient
 
     from cloche.training.promotion.evaluate_candidate import EvaluatedCandidate
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
 It is compared with the production version on the same held-out rows, by the criteria of its recipe.
+With a stage before it, both are judged and promoted as one; without a challenger, --before tries
+another stage before the version that serves.
 Every judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3
 means that the gate refused.
 
@@ -39,6 +43,7 @@ Example:
   cloche promote flight-delay --dry-run
   cloche promote flight-delay
   cloche promote flight-delay --version 2
+  cloche promote flight-delay --before models:/flight-features/4
   cloche promote churn --policy churn-gate.yaml
   cloche promote flight-delay --force \\
     --reason "the holdout is stale, agreed with operations"
@@ -51,6 +56,11 @@ _PIPE_WIDTH = 160
 @click.command(help=HELP, short_help="Judge the challenger and, if it passes, promote it.")
 @click.argument("model")
 @click.option("--version", metavar="N", help="Judge this version instead of the challenger.")
+@click.option(
+    "--before",
+    metavar="URI",
+    help="Judge it behind this stage instead of the one that its tag names; 'none' for none.",
+)
 @click.option(
     "--policy",
     metavar="FILE",
@@ -87,6 +97,7 @@ def promote(
     model: str,
     *,
     version: str | None,
+    before: str | None,
     policy: str | None,
     allow_breaking: bool,
     dry_run: bool,
@@ -104,8 +115,9 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version=version, policy=policy, allow_breaking=allow_breaking, force=force,
-            reason=reason, timeout=timeout, host_env=host_env, env_manager=env_manager, cache=cache,
+            version=version, before=before, policy=policy, allow_breaking=allow_breaking,
+            force=force, reason=reason, timeout=timeout, host_env=host_env,
+            env_manager=env_manager, cache=cache,
         )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -178,11 +190,9 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
 
 def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
     production = evaluated.judgement.production
-    against = f" against version {production.version.version} in production" if production else ""
+    against = f" against version {production.number} in production" if production else ""
     table = Table(
-        title=Text(
-            f"{evaluated.model.name} version {evaluated.version}{against}: {evaluated.outcome}"
-        ),
+        title=Text(f"{evaluated.judgement.candidate.label}{against}: {evaluated.outcome}"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -196,15 +206,32 @@ def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
 
 
 def _moved(promotion: "Promotion") -> str:
+    back = f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
     lines = [f"{promotion.model} version {promotion.version} is in production."]
+    if promotion.evaluated is not None:
+        lines += _stage_moves(promotion.evaluated, back)
     if promotion.replaced:
-        lines.append(
-            f"Version {promotion.replaced} served before; "
-            f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
-        )
+        lines.append(f"Version {promotion.replaced} served before; {back}")
     if promotion.stage_problem is not None:
         lines.append(f"Note: {promotion.stage_problem}.")
     return " ".join(lines)
+
+
+def _stage_moves(evaluated: "EvaluatedCandidate", back: str) -> "Iterator[str]":
+    """Yield what is said of the stages before the version; nothing without them."""
+    from cloche.training.names import BEFORE, NO_STAGE  # noqa: PLC0415
+
+    candidate, production = evaluated.judgement.candidate, evaluated.judgement.production
+    labels = ", ".join(stage.label for stage in candidate.stages)
+    if labels:
+        yield f"{labels} {'goes' if len(candidate.stages) == 1 else 'go'} with it."
+    if evaluated.changes_stage and production is not None:
+        former = ", ".join(stage.label for stage in production.stages) or "No stage"
+        yield f"{former} was before it; {back}"
+    named = candidate.version.tags.get(BEFORE)
+    pinned = candidate.stages[-1].uri if candidate.stages else NO_STAGE
+    if named and named != pinned:
+        yield f"Its tag {BEFORE} was {named} and is {pinned} now."
 
 
 def _print_json(

@@ -1,6 +1,7 @@
 """A version's artifacts on the local disk, downloaded from the registry."""
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +16,63 @@ from cloche.training.errors import RegistryError
 
 
 @dataclass(frozen=True)
+class StageVersion:
+    """A version that prepares the rows of the one behind it.
+
+    Attributes:
+        name: Name of the registered model, or the URI of artifacts outside the registry.
+        number: Number of the version; empty outside the registry.
+        uri: URI that names exactly this version.
+        digest: Digest of the artifacts; empty until they are fetched.
+    """
+
+    name: str
+    number: str
+    uri: str
+    digest: str = ""
+
+    @property
+    def label(self) -> str:
+        """`name N`, for people."""
+        return f"{self.name} {self.number}".rstrip()
+
+
+@dataclass(frozen=True)
 class FetchedVersion:
-    """A version on the local disk."""
+    """A version on the local disk.
+
+    Attributes:
+        folder: Artifacts of the version; behind stages, those of all as one model.
+        stages: Stages before the version, in the order of the rows.
+        misfit: Why the version and its stages cannot be loaded as one model; empty if they can.
+    """
 
     version: ModelVersion
     folder: Path
     model: Model
+    stages: tuple[StageVersion, ...] = ()
+    misfit: str = ""
+
+    @property
+    def number(self) -> str:
+        """`N`, or `N after stage M`, for people."""
+        return f"{self.version.version}{after(self.stages)}"
 
     @property
     def label(self) -> str:
-        """`name version N`, for people."""
-        return f"{self.version.name} version {self.version.version}"
+        """`name version N`, with the stages before it, for people."""
+        return f"{self.version.name} version {self.number}"
+
+
+def after(stages: Iterable[StageVersion]) -> str:
+    """Return ` after stage M`, for people; empty without stages."""
+    labels = ", ".join(stage.label for stage in stages)
+    return f" after {labels}" if labels else ""
+
+
+def uris(stages: Iterable[StageVersion]) -> str:
+    """Return the URIs of stages, as evidence runs have them."""
+    return ", ".join(stage.uri for stage in stages)
 
 
 def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:
@@ -34,16 +81,34 @@ def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:
     Raises:
         RegistryError: The artifacts are gone, or are no MLflow model.
     """
-    label = f"{version.name} version {version.version}"
-    try:
+
+    def download(destination: str) -> str:
         # Always a copy: from a local store, MLflow would return the stored files and write into
         # them.
         files = files_of(version.name, str(version.version))
-        path = Path(files.download_artifacts("", os.fspath(folder)))
+        return str(files.download_artifacts("", destination))
+
+    label = f"{version.name} version {version.version}"
+    return FetchedVersion(version, *fetch_model(label, download, folder))
+
+
+def fetch_model(label: str, download: Callable[[str], str], folder: Path) -> tuple[Path, Model]:
+    """Download a model's artifacts into `folder`, and return where they lie, with the MLmodel.
+
+    Args:
+        label: The model, for messages.
+        download: Function that downloads into a folder and returns where the artifacts lie.
+        folder: An empty folder.
+
+    Raises:
+        RegistryError: The artifacts are gone, or are no MLflow model.
+    """
+    try:
+        path = Path(download(os.fspath(folder)))
         remove_bytecode(path)
         if not (path / "MLmodel").is_file():  # object stores do not report a missing folder
             raise FileNotFoundError("MLmodel is not in the store")
-        return FetchedVersion(version, path, Model.load(os.fspath(path)))
+        return path, Model.load(os.fspath(path))
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"{label} cannot be fetched: {explain_refusal(error) or error}"
