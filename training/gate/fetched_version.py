@@ -1,7 +1,7 @@
 """A version's artifacts on the local disk, downloaded from the registry."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,34 +81,16 @@ def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:
     Raises:
         RegistryError: The artifacts are gone, or are no MLflow model.
     """
-
-    def download(destination: str) -> str:
+    label = f"{version.name} version {version.version}"
+    try:
         # Always a copy: from a local store, MLflow would return the stored files and write into
         # them.
         files = files_of(version.name, str(version.version))
-        return str(files.download_artifacts("", destination))
-
-    label = f"{version.name} version {version.version}"
-    return FetchedVersion(version, *fetch_model(label, download, folder))
-
-
-def fetch_model(label: str, download: Callable[[str], str], folder: Path) -> tuple[Path, Model]:
-    """Download a model's artifacts into `folder`, and return where they lie, with the MLmodel.
-
-    Args:
-        label: The model, for messages.
-        download: Function that downloads into a folder and returns where the artifacts lie.
-        folder: An empty folder.
-
-    Raises:
-        RegistryError: The artifacts are gone, or are no MLflow model.
-    """
-    try:
-        path = Path(download(os.fspath(folder)))
+        path = Path(files.download_artifacts("", os.fspath(folder)))
         remove_bytecode(path)
         if not (path / "MLmodel").is_file():  # object stores do not report a missing folder
             raise FileNotFoundError("MLmodel is not in the store")
-        return path, Model.load(os.fspath(path))
+        return FetchedVersion(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"{label} cannot be fetched: {explain_refusal(error) or error}"

@@ -1,7 +1,6 @@
 """The stages before a version: which they are now, and the version behind them as one model."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -10,10 +9,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.registry.stage_chain import Member, write_chain
-from cloche.registry.version_digest import digest_tree
+from cloche.registry.version_digest import digest_tree, remove_bytecode
 from cloche.registry.version_lookup import registered_version
 from cloche.training.errors import RegistryError
-from cloche.training.gate.fetched_version import FetchedVersion, StageVersion, fetch, fetch_model
+from cloche.training.gate.fetched_version import FetchedVersion, StageVersion, fetch
 from cloche.training.names import BEFORE, NO_STAGE
 
 _MOST_STAGES = 8  # as many as a server accepts
@@ -88,5 +87,9 @@ def _fetch_stage(client: MlflowClient, stage: StageVersion, folder: Path) -> Pat
     folder.mkdir()
     if stage.number:
         return fetch(client.get_model_version(stage.name, stage.number), folder).folder
-    download = partial(mlflow.artifacts.download_artifacts, artifact_uri=stage.uri)
-    return fetch_model(stage.uri, lambda place: download(dst_path=place), folder)[0]
+    try:
+        found = mlflow.artifacts.download_artifacts(artifact_uri=stage.uri, dst_path=str(folder))
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"the stage {stage.uri} cannot be fetched: {error}") from error
+    remove_bytecode(Path(found))
+    return Path(found)

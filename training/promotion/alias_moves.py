@@ -17,10 +17,8 @@ from cloche.training.promotion.lock import Lock
 from cloche.training.promotion.registry import RegisteredModel
 
 PRODUCTION_STAGE = "Production"
+Tags = Mapping[str, str | None]  # None removes a tag, which must be there
 _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
-
-
-Tags = Mapping[str, str | None]  # None removes a tag
 
 
 def move_production(client: MlflowClient, held: Lock, version: str, tags: Tags) -> str | None:
@@ -33,7 +31,7 @@ def move_production(client: MlflowClient, held: Lock, version: str, tags: Tags) 
         RegistryError: The lock was lost before an alias moved.
     """
     model, serving = held.model.name, held.model.production
-    write_tags(client, model, version, tags)
+    write_tags(client, held, version, tags)
     held.check()
     if serving is not None:
         client.set_registered_model_alias(model, PREVIOUS, serving)
@@ -51,33 +49,24 @@ def confirm_production(client: MlflowClient, held: Lock, version: str, tags: Tag
         Why the stage could not be set; None if it was.
 
     Raises:
-        RegistryError: The lock was lost before a tag was written.
+        RegistryError: The lock was lost before the last tag was written.
     """
-    held.check()
-    write_tags(client, held.model.name, version, tags)
+    write_tags(client, held, version, tags)
     return follow_up(client, held.model, version)
 
 
-def change_stage(
-    client: MlflowClient, held: Lock, version: str, tags: Tags, before: str | None
-) -> None:
-    """Put another stage before the version that serves, which the last write does.
+def write_tags(client: MlflowClient, held: Lock, version: str, tags: Tags) -> None:
+    """Write tags of a version, of which the stage before it is the last.
 
     Raises:
-        RegistryError: The lock was lost before the stage changed.
+        RegistryError: The lock was lost.
     """
-    write_tags(client, held.model.name, version, tags)
-    held.check()
-    write_tags(client, held.model.name, version, {BEFORE: before})
-
-
-def write_tags(client: MlflowClient, model: str, version: str, tags: Tags) -> None:
-    """Write tags of a version in their order; those to be removed must be there."""
-    for key, value in tags.items():
+    for key, value in sorted(tags.items(), key=lambda tag: tag[0] == BEFORE):
+        held.check()
         if value is None:
-            client.delete_model_version_tag(model, version, key)
+            client.delete_model_version_tag(held.model.name, version, key)
         else:
-            client.set_model_version_tag(model, version, key, value)
+            client.set_model_version_tag(held.model.name, version, key, value)
 
 
 def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str | None:

@@ -13,7 +13,6 @@ from cloche.training.gate.stages import find_stages
 from cloche.training.names import (
     ACCEPTED,
     BEFORE,
-    BEFORE_PREVIOUS,
     CHALLENGER,
     DIGEST,
     GATE,
@@ -23,7 +22,7 @@ from cloche.training.names import (
 )
 from cloche.training.promotion.alias_moves import (
     PRODUCTION_STAGE,
-    change_stage,
+    Tags,
     confirm_production,
     follow_up,
     move_production,
@@ -38,7 +37,7 @@ from cloche.training.promotion.evaluate_candidate import (
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
-from cloche.training.promotion.stage_tags import FormerStage, judged_stages, pin, pinning_tags
+from cloche.training.promotion.stage_tags import judged_stages, pin, stage_tags
 from cloche.values.progress import Say
 
 _DEFAULT_REQUEST = PromotionRequest()
@@ -156,29 +155,22 @@ def apply(
         _check_aliases(found, held.model, number, named=named)
         _check_stages(client, evaluated)
         reason = request.reason or "passed the gate"
-        tags: dict[str, str | None] = {
+        judgement = evaluated.judgement
+        tags: Tags = {
+            **stage_tags(
+                judgement.candidate, judgement.production if evaluated.changes_stage else None
+            ),
             GATE: evaluated.outcome,
             GATE_RUN: run_id,
             DIGEST: evaluated.digest,
             **audit_tags(at=clock.now(), by=by, reason=reason),
         }
-        candidate, production = evaluated.judgement.candidate, evaluated.judgement.production
-        replaced = None
-        if evaluated.changes_stage and production is not None:
-            former = FormerStage.of_now(production.version.tags, pin(production.stages))
-            tags = {BEFORE_PREVIOUS: former.to_text(), **tags}
-            change_stage(client, held, number, tags, pin(candidate.stages))
-            stage_problem = follow_up(client, held.model, number)
-        elif number == found.production:
-            tags |= pinning_tags(candidate)
-            stage_problem = confirm_production(client, held, number, tags)
-        else:
-            tags |= pinning_tags(candidate)
-            stage_problem = move_production(client, held, number, tags)
-            replaced = found.production
+        serves = number == found.production
+        write = confirm_production if serves else move_production
+        stage_problem = write(client, held, number, tags)
     return Promotion(
-        found.name, number, replaced=replaced, evaluated=evaluated, run_id=run_id,
-        stage_problem=stage_problem,
+        found.name, number, replaced=None if serves else found.production, evaluated=evaluated,
+        run_id=run_id, stage_problem=stage_problem,
     )  # fmt: skip
 
 

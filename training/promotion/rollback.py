@@ -26,7 +26,12 @@ from cloche.training.names import (
     PROMOTED_AT,
     REPLACED_AT,
 )
-from cloche.training.promotion.alias_moves import change_stage, move_production, write_tags
+from cloche.training.promotion.alias_moves import (
+    Tags,
+    confirm_production,
+    move_production,
+    write_tags,
+)
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, Lock, promotion_lock
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, join_names
@@ -85,8 +90,8 @@ def roll_back(
     """
     found = find_model(client, model)
     versions = [] if to else versions_of(client, model)
-    if (serving := _with_former_stage(versions, found)) is not None:
-        return _roll_back_stage(client, found, serving, reason, clock)
+    if (changed := _former_stage(versions, found)) is not None:
+        return _roll_back_stage(client, found, *changed, reason=reason, clock=clock)
     number = to or _previous(versions, found)
     if number == found.production:
         raise RegistryError(f"{model} version {number} is in production already")
@@ -110,52 +115,51 @@ def roll_back(
     return Rollback(model, number, found.production, stage_problem)
 
 
-def _with_former_stage(
+def _former_stage(
     versions: Iterable[ModelVersion], found: RegisteredModel
-) -> ModelVersion | None:
-    """Return the version that serves if the last change was one of the stage before it.
+) -> tuple[ModelVersion, FormerStage] | None:
+    """Return the version that serves and its former stage, if the last change was of its stage.
 
     Raises:
         RegistryError: Such a change was interrupted.
     """
     serving = next((v for v in versions if str(v.version) == found.production), None)
     former = None if serving is None else FormerStage.from_tags(serving.tags)
-    at = {str(v.version): v.tags.get(PROMOTED_AT, "") for v in versions}
-    if serving is None or former is None or at[str(serving.version)] < max(at.values()):
+    if serving is None or former is None:
         return None
     if former.before == serving.tags.get(BEFORE, NO_STAGE):
         raise RegistryError(
             f"a change of the stage before {found.name} version {found.production} was "
             f"interrupted, and {former.before} is before it; name the version to go back to: --to N"
         )
-    return serving
+    return serving, former
 
 
 def _roll_back_stage(
     client: MlflowClient,
     found: RegisteredModel,
     serving: ModelVersion,
+    former: FormerStage,
+    *,
     reason: str | None,
     clock: Clock,
 ) -> Rollback:
     """Put the former stage before the version that serves, and note the one that goes."""
     number, by = str(serving.version), promoter(os.environ)
+    now = FormerStage.of_now(serving.tags)
     with promotion_lock(client, found.name, by, clock) as held:
         _check_aliases(found, held)
-        tags = find_version(client, found.name, number).tags
-        former, now = FormerStage.from_tags(tags), FormerStage.of_now(tags)
-        if former is None or former.before == now.before:
+        if find_version(client, found.name, number).tags.get(BEFORE) != serving.tags.get(BEFORE):
             raise _moved(found.name)
-        reason = reason or f"rolled back from stage {now.before}"
-        changes: dict[str, str | None] = {
+        tags: Tags = {
             GATE: former.gate or None,
             GATE_RUN: former.gate_run_id or None,
-            **audit_tags(at=clock.now(), by=by, reason=reason),
+            **audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back from {now.before}"),
+            BEFORE: None if former.before == NO_STAGE else former.before,
         }
-        before = None if former.before == NO_STAGE else former.before
-        change_stage(client, held, number, changes, before)
-        write_tags(client, found.name, number, {BEFORE_PREVIOUS: now.to_text()})
-    return Rollback(found.name, number, None, None, former.before, now.before)
+        stage_problem = confirm_production(client, held, number, tags)
+        write_tags(client, held, number, {BEFORE_PREVIOUS: now.to_text()})
+    return Rollback(found.name, number, None, stage_problem, former.before, now.before)
 
 
 def _check_aliases(found: RegisteredModel, held: Lock) -> None:

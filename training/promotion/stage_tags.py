@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.training.gate.fetched_version import FetchedVersion, StageVersion
 from cloche.training.names import BEFORE, BEFORE_PREVIOUS, GATE, GATE_RUN, NO_STAGE, STAGES
+from cloche.training.promotion.alias_moves import Tags
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,20 @@ def pin(stages: tuple[StageVersion, ...]) -> str | None:
     return stages[-1].uri if stages else None
 
 
-def pinning_tags(judged: FetchedVersion) -> dict[str, str | None]:
-    """Return the change of tags by which a version names exactly the stage that was judged."""
-    before = pin(judged.stages)
+def stage_tags(judged: FetchedVersion, replaced: FetchedVersion | None) -> Tags:
+    """Return the tags by which a version names exactly the stage that was judged.
+
+    Args:
+        judged: The version behind that stage.
+        replaced: The same version behind the stage that it had, if it serves.
+    """
+    tags, before = judged.version.tags, pin(judged.stages)
     changes: dict[str, str | None] = {}
-    if before != judged.version.tags.get(BEFORE):
-        changes[BEFORE] = before
-    if BEFORE_PREVIOUS in judged.version.tags:
+    if replaced is not None:
+        changes[BEFORE_PREVIOUS] = FormerStage.of_now(tags, pin(replaced.stages)).to_text()
+    elif BEFORE_PREVIOUS in tags:
         changes[BEFORE_PREVIOUS] = None
-    return changes
+    return changes if before == tags.get(BEFORE) else {**changes, BEFORE: before}
 
 
 def judged_stages(client: MlflowClient, version: ModelVersion) -> str:
