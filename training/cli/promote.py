@@ -20,13 +20,13 @@ from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
 from cloche.registry.run_link import run_link
 from cloche.training.cli import options
+from cloche.training.names import BEFORE
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlflow import MlflowClient
 
+    from cloche.training.gate.fetched_version import FetchedVersion
     from cloche.training.promotion.evaluate_candidate import EvaluatedCandidate
     from cloche.training.promotion.promote import Promotion
 
@@ -206,32 +206,29 @@ def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
 
 
 def _moved(promotion: "Promotion") -> str:
-    back = f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
     lines = [f"{promotion.model} version {promotion.version} is in production."]
-    if promotion.evaluated is not None:
-        lines += _stage_moves(promotion.evaluated, back)
-    if promotion.replaced:
-        lines.append(f"Version {promotion.replaced} served before; {back}")
+    evaluated = promotion.evaluated
+    if evaluated is not None:
+        candidate, production = evaluated.judgement.candidate, evaluated.judgement.production
+        if candidate.stages:
+            lines.append(_pinned(candidate))
+        if production is not None:
+            lines.append(
+                f"Version {production.number} served before; "
+                f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
+            )
     if promotion.stage_problem is not None:
         lines.append(f"Note: {promotion.stage_problem}.")
     return " ".join(lines)
 
 
-def _stage_moves(evaluated: "EvaluatedCandidate", back: str) -> "Iterator[str]":
-    """Yield what is said of the stages before the version; nothing without them."""
-    from cloche.training.names import BEFORE, NO_STAGE  # noqa: PLC0415
-
-    candidate, production = evaluated.judgement.candidate, evaluated.judgement.production
-    labels = ", ".join(stage.label for stage in candidate.stages)
-    if labels:
-        yield f"{labels} {'goes' if len(candidate.stages) == 1 else 'go'} with it."
-    if evaluated.changes_stage and production is not None:
-        former = ", ".join(stage.label for stage in production.stages) or "No stage"
-        yield f"{former} was before it; {back}"
-    named = candidate.version.tags.get(BEFORE)
-    pinned = candidate.stages[-1].uri if candidate.stages else NO_STAGE
-    if named and named != pinned:
-        yield f"Its tag {BEFORE} was {named} and is {pinned} now."
+def _pinned(candidate: "FetchedVersion") -> str:
+    stages, named = candidate.stages, candidate.version.tags.get(BEFORE)
+    together = ", ".join(stage.label for stage in stages)
+    found = f"{together} {'goes' if len(stages) == 1 else 'go'} with it."
+    if named and named != stages[-1].uri:
+        found += f" Its tag {BEFORE} was {named} and is {stages[-1].uri} now."
+    return found
 
 
 def _print_json(

@@ -19,7 +19,6 @@ from cloche.training.names import (
     BEFORE_PREVIOUS,
     DIGEST,
     GATE,
-    GATE_RUN,
     NO_STAGE,
     PREVIOUS,
     PRODUCTION,
@@ -27,7 +26,6 @@ from cloche.training.names import (
     REPLACED_AT,
 )
 from cloche.training.promotion.alias_moves import (
-    Tags,
     confirm_production,
     move_production,
     write_tags,
@@ -35,7 +33,7 @@ from cloche.training.promotion.alias_moves import (
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.lock import Clock, Lock, promotion_lock
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, join_names
-from cloche.training.promotion.stage_tags import FormerStage
+from cloche.training.promotion.stage_tags import former_tags, note_former
 
 _SYSTEM_CLOCK = Clock()
 
@@ -90,8 +88,8 @@ def roll_back(
     """
     found = find_model(client, model)
     versions = [] if to else versions_of(client, model)
-    if (changed := _former_stage(versions, found)) is not None:
-        return _roll_back_stage(client, found, *changed, reason=reason, clock=clock)
+    if (serving := _with_former_stage(versions, found)) is not None:
+        return _roll_back_stage(client, found, serving, reason, clock)
     number = to or _previous(versions, found)
     if number == found.production:
         raise RegistryError(f"{model} version {number} is in production already")
@@ -110,68 +108,58 @@ def roll_back(
     if DIGEST not in version.tags:
         tags |= {DIGEST: _digest(version)}
     with promotion_lock(client, model, by, clock) as held:
-        _check_aliases(found, held)
+        _check_unmoved(found, held)
         stage_problem = move_production(client, held, number, tags)
     return Rollback(model, number, found.production, stage_problem)
 
 
-def _former_stage(
+def _with_former_stage(
     versions: Iterable[ModelVersion], found: RegisteredModel
-) -> tuple[ModelVersion, FormerStage] | None:
-    """Return the version that serves and its former stage, if the last change was of its stage.
+) -> ModelVersion | None:
+    """Return the version that serves if the last change was one of the stage before it.
 
     Raises:
         RegistryError: Such a change was interrupted.
     """
     serving = next((v for v in versions if str(v.version) == found.production), None)
-    former = None if serving is None else FormerStage.from_tags(serving.tags)
+    former = None if serving is None else former_tags(serving.tags)
     if serving is None or former is None:
         return None
-    if former.before == serving.tags.get(BEFORE, NO_STAGE):
+    if former[BEFORE] == serving.tags.get(BEFORE):
         raise RegistryError(
-            f"a change of the stage before {found.name} version {found.production} was "
-            f"interrupted, and {former.before} is before it; name the version to go back to: --to N"
+            f"a change of the stage before {found.name} version {found.production} was interrupted "
+            f"({former[BEFORE] or NO_STAGE} is before it); name the version to go back to: --to N"
         )
-    return serving, former
+    return serving
 
 
 def _roll_back_stage(
     client: MlflowClient,
     found: RegisteredModel,
     serving: ModelVersion,
-    former: FormerStage,
-    *,
     reason: str | None,
     clock: Clock,
 ) -> Rollback:
-    """Put the former stage before the version that serves, and note the one that goes."""
+    """Restore the former stage of the version that serves, and note the one that goes."""
     number, by = str(serving.version), promoter(os.environ)
-    now = FormerStage.of_now(serving.tags)
+    former, before = former_tags(serving.tags) or {}, serving.tags.get(BEFORE)
+    replaced = before or NO_STAGE
+    audit = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back from {replaced}")
     with promotion_lock(client, found.name, by, clock) as held:
-        _check_aliases(found, held)
-        if find_version(client, found.name, number).tags.get(BEFORE) != serving.tags.get(BEFORE):
-            raise _moved(found.name)
-        tags: Tags = {
-            GATE: former.gate or None,
-            GATE_RUN: former.gate_run_id or None,
-            **audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back from {now.before}"),
-            BEFORE: None if former.before == NO_STAGE else former.before,
-        }
-        stage_problem = confirm_production(client, held, number, tags)
-        write_tags(client, held, number, {BEFORE_PREVIOUS: now.to_text()})
-    return Rollback(found.name, number, None, stage_problem, former.before, now.before)
+        now = find_version(client, found.name, number).tags.get(BEFORE)
+        _check_unmoved(found, held, moved=now != before)
+        stage_problem = confirm_production(client, held, number, {**former, **audit})
+        write_tags(client, held, number, {BEFORE_PREVIOUS: note_former(serving.tags, None)})
+    restored = former.get(BEFORE) or NO_STAGE
+    return Rollback(found.name, number, None, stage_problem, restored, replaced)
 
 
-def _check_aliases(found: RegisteredModel, held: Lock) -> None:
-    if held.model.aliases != found.aliases:
-        raise _moved(found.name)
-
-
-def _moved(model: str) -> RegistryError:
-    return RegistryError(
-        f"the aliases of {model} moved just now; "
-        f"look at `cloche status {shlex.quote(model)}` and run the command again"
-    )
+def _check_unmoved(found: RegisteredModel, held: Lock, *, moved: bool = False) -> None:
+    if moved or held.model.aliases != found.aliases:
+        raise RegistryError(
+            f"the aliases of {found.name} moved just now; "
+            f"look at `cloche status {shlex.quote(found.name)}` and run the command again"
+        )
 
 
 def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:

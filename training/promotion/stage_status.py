@@ -52,7 +52,7 @@ def _not_judged(name: str, number: str, judged: str, stages: Stages) -> str:
     now = stages[-1].uri if stages else NO_STAGE
     command = f"cloche promote {shlex.quote(name)} --version {number} --before"
     return (
-        f"the gate judged {name} version {number} with the stage {judged or NO_STAGE}, and "
-        f"{uris(stages) or NO_STAGE} is before it now; `{command} {now}` judges that, and "
+        f"the gate judged {name} version {number} {f'after {judged}' if judged else 'alone'}, and "
+        f"{uris(stages) or 'nothing'} is before it now; `{command} {now}` judges that, and "
         f"`{command} {judged.rpartition(', ')[2] or NO_STAGE}` goes back"
     )

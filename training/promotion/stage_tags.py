@@ -2,56 +2,44 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Self
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from cloche.training.gate.fetched_version import FetchedVersion, StageVersion
-from cloche.training.names import BEFORE, BEFORE_PREVIOUS, GATE, GATE_RUN, NO_STAGE, STAGES
+from cloche.training.names import BEFORE, BEFORE_PREVIOUS, GATE, GATE_RUN, STAGES
 from cloche.training.promotion.alias_moves import Tags
 
-
-@dataclass(frozen=True)
-class FormerStage:
-    """What was before the version that serves until its stage changed; a rollback returns to it.
-
-    Attributes:
-        before: URI of the stage; `none` without one.
-        gate: Outcome of the gate for the version behind that stage; empty without one.
-        gate_run_id: Id of the run with the evidence; empty without one.
-    """
-
-    before: str
-    gate: str = ""
-    gate_run_id: str = ""
-
-    def to_text(self) -> str:
-        """Return the text of the tag."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def of_now(cls, tags: Mapping[str, str], before: str | None = None) -> Self:
-        """Return what a version's tags say now, with `before` instead of the tag's URI if given."""
-        now = cls(before or tags.get(BEFORE, NO_STAGE), tags.get(GATE, ""), tags.get(GATE_RUN, ""))
-        noted = cls.from_tags(tags)
-        # A change that was interrupted has noted it already, and may have replaced the evidence.
-        return noted if noted is not None and noted.before == now.before else now
-
-    @classmethod
-    def from_tags(cls, tags: Mapping[str, str]) -> Self | None:
-        """Read the tag; None if there is none, or none that can be read."""
-        try:
-            return cls(**json.loads(tags[BEFORE_PREVIOUS]))
-        except (KeyError, ValueError, TypeError):
-            return None
+_OF_A_STAGE = (BEFORE, GATE, GATE_RUN)  # the tags that change if the stage alone does
 
 
 def pin(stages: tuple[StageVersion, ...]) -> str | None:
     """Return the tag that names exactly the last stage; None without stages."""
     return stages[-1].uri if stages else None
+
+
+def former_tags(tags: Mapping[str, str]) -> Tags | None:
+    """Return the tags that a rollback of the stage restores; None if there is no such change."""
+    try:
+        former: Tags = {key: json.loads(tags[BEFORE_PREVIOUS])[key] for key in _OF_A_STAGE}
+    except (KeyError, ValueError, TypeError):
+        return None
+    return former
+
+
+def note_former(tags: Mapping[str, str], before: str | None) -> str:
+    """Return the text of the tag that keeps a version's tags of now, for a rollback.
+
+    Args:
+        tags: Tags of the version.
+        before: URI of exactly the stage that its tag names; None to take the tag.
+    """
+    now = {key: tags.get(key) for key in _OF_A_STAGE}
+    now[BEFORE] = before or now[BEFORE]
+    noted = former_tags(tags)
+    # A change that was interrupted has noted them already, and may have replaced the evidence.
+    return json.dumps(noted if noted is not None and noted[BEFORE] == now[BEFORE] else now)
 
 
 def stage_tags(judged: FetchedVersion, replaced: FetchedVersion | None) -> Tags:
@@ -64,7 +52,7 @@ def stage_tags(judged: FetchedVersion, replaced: FetchedVersion | None) -> Tags:
     tags, before = judged.version.tags, pin(judged.stages)
     changes: dict[str, str | None] = {}
     if replaced is not None:
-        changes[BEFORE_PREVIOUS] = FormerStage.of_now(tags, pin(replaced.stages)).to_text()
+        changes[BEFORE_PREVIOUS] = note_former(tags, pin(replaced.stages))
     elif BEFORE_PREVIOUS in tags:
         changes[BEFORE_PREVIOUS] = None
     return changes if before == tags.get(BEFORE) else {**changes, BEFORE: before}

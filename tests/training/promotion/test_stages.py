@@ -225,7 +225,7 @@ def test_a_pair_that_is_worse_is_refused_by_its_metric(client, log_stage, log_be
     ],
 )
 def test_a_stage_that_does_not_fit_or_lacks_a_feature_is_a_refusal_that_says_so(
-    client, log_stage, log_behind, go, kind, words
+    client, log_stage, log_behind, go, *, kind, words
 ):
     log_stage(kind)
     log_behind()
@@ -250,7 +250,7 @@ def test_a_holdout_of_prepared_rows_is_told_with_its_columns_and_a_policy_helps(
 ):
     log_stage()
     log_behind(holdout=make_holdout())
-    with pytest.raises(RegistryError, match="takes 'minute', and the holdout .*--policy FILE"):
+    with pytest.raises(RegistryError, match=r"takes 'minute', and the holdout .*--policy FILE"):
         go()
     rows, policy = tmp_path / "rows.csv", tmp_path / "gate.yaml"
     raw_rows().to_csv(rows, index=False)
@@ -281,7 +281,7 @@ def test_stages_that_name_each_other_are_told(client, log_stage, log_behind, go)
     log_stage()
     client.set_model_version_tag(STAGE, "1", "cloche.before", f"models:/{STAGE}/1")
     log_behind()
-    with pytest.raises(RegistryError, match="more than 8 stages .* in a circle"):
+    with pytest.raises(RegistryError, match=r"more than 8 stages .* in a circle"):
         go()
 
 
@@ -307,7 +307,7 @@ def test_another_stage_alone_is_judged_promoted_and_taken_back(
     assert shown.exit_code == 0, shown.output
     words = " ".join(shown.stdout.split())
     assert f"1 after {STAGE} 2 against version 1 after {STAGE} 1 in production: passed" in words
-    assert f"{STAGE} 1 was before it; `cloche rollback {MODEL}` brings it back." in words
+    assert f"Version 1 after {STAGE} 1 served before; `cloche rollback {MODEL}` brings" in words
     assert find_model(client, MODEL).aliases == {"production": "1"}
     second = tags_of(client, "1")
     assert second["cloche.before"] == f"models:/{STAGE}/2"
@@ -377,7 +377,7 @@ def test_a_serving_pair_that_does_not_fit_any_more_needs_allow_breaking(
     log_stage(WRONG)
     client.set_model_version_tag(MODEL, "1", "cloche.before", f"models:/{STAGE}@production")
     log_behind()
-    with pytest.raises(PromotionRefusal, match="cannot be compared: .* takes 'hour'"):
+    with pytest.raises(PromotionRefusal, match=r"cannot be compared: .* takes 'hour'"):
         go()
     go(allow_breaking=True)
     assert find_model(client, MODEL).production == "2"
@@ -385,7 +385,7 @@ def test_a_serving_pair_that_does_not_fit_any_more_needs_allow_breaking(
 
 @pytest.mark.parametrize("stage_alone", [False, True], ids=["pair", "stage alone"])
 def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
-    client, log_stage, log_behind, go, hands, stage_alone
+    client, log_stage, log_behind, go, hands, *, stage_alone
 ):
     log_stage(BAD)
     log_behind(gate={"minimum": {}}, error=1.0)
@@ -435,7 +435,7 @@ def test_status_shows_the_pair_and_what_is_wrong_with_it(client, log_stage, log_
     log_stage()
     client.set_model_version_tag(MODEL, "1", "cloche.before", f"models:/{STAGE}@production")
     moved = run(status_command).stdout
-    assert f"with the stage models:/{STAGE}/1, and models:/{STAGE}/2 is before it now" in moved
+    assert f"1 after models:/{STAGE}/1, and models:/{STAGE}/2 is before it now" in moved
     advised = f"cloche promote {MODEL} --version 1 --before models:/{STAGE}/"
     assert f"`{advised}2` judges that, and `{advised}1` goes back" in moved
     assert run(command, "--version", "1", "--before", f"models:/{STAGE}/2").exit_code == 0
