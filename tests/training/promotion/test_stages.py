@@ -33,6 +33,7 @@ from cloche.training.promotion.promote import PromotionRefusal, apply, promote
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model
 from cloche.training.promotion.rollback import roll_back
+from cloche.training.promotion.stage_tags import note_former
 from tests.shelf import shelf
 from tests.training.conftest import make_holdout
 from tests.training.promotion.test_promote import COMPLETE, WELL, Died, Mortal, everything
@@ -415,12 +416,24 @@ def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
         if "set_terminated" not in deaths:
             continue  # no more than an unfinished run was left behind
         hands.move(LEASE.total_seconds())
-        promote(own, MODEL, replace(request, version=wanted[0]), clock=hands.clock)
+        if states[-1] == wanted:
+            promote(own, MODEL, replace(request, version=wanted[0]), clock=hands.clock)
+        else:
+            apply(own, evaluated, request, say=lambda _: None, clock=hands.clock)
         assert (find_model(own, MODEL).production, before(own, wanted[0])) == wanted
         hands.move(LEASE.total_seconds())
         roll_back(own, MODEL, clock=hands.clock)
         assert before(own, find_model(own, MODEL).production) == f"models:/{STAGE}/1"
     assert states[0] != states[-1] == wanted
+
+
+def test_an_interrupted_change_of_the_stage_keeps_the_evidence_that_it_noted_first() -> None:
+    tags = {"cloche.before": "models:/s/1", "cloche.gate": "passed", "cloche.gate_run_id": "one"}
+    noted = note_former(tags, None)
+    interrupted = {**tags, "cloche.before_previous": noted, "cloche.gate_run_id": "two"}
+    assert note_former(interrupted, None) == noted
+    changed = {**interrupted, "cloche.before": "models:/s/2"}
+    assert json.loads(note_former(changed, None))["cloche.gate_run_id"] == "two"
 
 
 def test_status_shows_the_pair_and_what_is_wrong_with_it(client, log_stage, log_behind, go):
