@@ -11,7 +11,7 @@ from typing import Any
 
 from cloche import launch
 from cloche.serving.api.state_pages import StatePages
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.observability import logs
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.fork_relay import ForkRelay
@@ -19,7 +19,7 @@ from cloche.serving.processes.launcher import Processes
 from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, signals
-from cloche.serving.server.runtime import make_processes, model_catalog
+from cloche.serving.server.runtime import make_processes, served_models
 from cloche.serving.server.worker import WorkerArguments
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
@@ -55,28 +55,28 @@ async def serve_with_workers(
     metrics, processes = Metrics(), make_processes(settings)
     fleet = Fleet(settings.workers, metrics)
 
-    def changed(catalog: Catalog) -> None:
+    def changed(models: ServedModels) -> None:
         fleet.set_served(
-            uris=[asdict(model.uri) for model in catalog],
-            alias=catalog.alias, complete=catalog.complete,
+            uris=[asdict(model.uri) for model in models],
+            alias=models.alias, complete=models.complete,
         )  # fmt: skip
 
     pools = partial(VersionOnWorkers, fleet)
-    async with model_catalog(
+    async with served_models(
         settings, uris, processes, metrics, make=pools, changed=changed
-    ) as catalog:
+    ) as models:
         stop_requested = asyncio.Event()
 
         def stop() -> None:
-            catalog.draining = True
+            models.draining = True
             stop_requested.set()
 
         async def wake() -> None:
-            catalog.wake()
+            models.wake()
 
-        page = page_relay.page_handler(fleet, catalog, StatePages(catalog, metrics))
+        page = page_relay.page_handler(fleet, models, StatePages(models, metrics))
         handlers: Handlers = {"page": page, "wake": wake}
-        signals.handle(stop=stop, wake=catalog.wake)
+        signals.handle(stop=stop, wake=models.wake)
         keepers = [
             asyncio.create_task(fleet.keep(lambda: _start(arguments, processes, handlers)))
             for _ in range(settings.workers)

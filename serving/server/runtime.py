@@ -18,10 +18,10 @@ from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.clouds.routes import CloudRoutes
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
@@ -57,7 +57,7 @@ class Runtime(NamedTuple):
     """
 
     application: Application
-    catalog: Catalog
+    models: ServedModels
     predictions: Predictions
     state: StatePages
     access: Authentication
@@ -77,21 +77,21 @@ async def serving_runtime(
     make = version_pool_factory(settings, processes, metrics)
     async with (
         tracing.opened() as traces,
-        model_catalog(settings, uris, processes, metrics, make=make) as catalog,
+        served_models(settings, uris, processes, metrics, make=make) as models,
     ):
-        state = StatePages(catalog, metrics)
+        state = StatePages(models, metrics)
         async with request_handling(
-            settings, hosts, catalog, metrics, state=state, traces=traces
+            settings, hosts, models, metrics, state=state, traces=traces
         ) as runtime:
             yield runtime
 
 
 @asynccontextmanager
-async def model_catalog(
+async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Path, Path | None], ServedPool],
-    changed: Callable[[Catalog], None] = lambda _: None,
-) -> AsyncIterator[Catalog]:  # fmt: skip
+    changed: Callable[[ServedModels], None] = lambda _: None,
+) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
@@ -116,46 +116,46 @@ async def model_catalog(
     def make_model(uri: ModelUri) -> ServedModel:
         return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
 
-    catalog = Catalog(make_model, settings.poll_interval, changed)
+    models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
-        catalog.add(uri)
-    changed(catalog)
+        models.add(uri)
+    changed(models)
     listing = None
     if settings.all_with_alias:
-        listing = asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
+        listing = asyncio.create_task(models.follow_alias(settings.all_with_alias, registry))
     try:
-        yield catalog
+        yield models
     finally:
         if listing is not None:
             listing.cancel()
-        await catalog.close()
+        await models.close()
         await registry.close()
         await processes.close()
 
 
 @asynccontextmanager
 async def request_handling(
-    settings: Settings, hosts: AllowedHosts, catalog: Catalog, metrics: Metrics, *,
+    settings: Settings, hosts: AllowedHosts, models: ServedModels, metrics: Metrics, *,
     state: StatePages, traces: tracing.Tracing | None,
 ) -> AsyncIterator[Runtime]:  # fmt: skip
-    """Answer requests by the models of `catalog` until the context is left."""
+    """Answer requests by `models` until the context is left."""
     deadlines = Deadlines()
     access = Authentication(settings.api_keys)
     predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
-        catalog, predictions, state,
+        models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
     )  # fmt: skip
     fast_path = None
     if settings.cloud_contract is None:  # a cloud's routes must not be bypassed
         fast_path = FastPath(
-            app.target, catalog, predictions,
+            app.target, models, predictions,
             access=access, hosts=hosts, max_body=settings.max_body,
         )  # fmt: skip
     timer = asyncio.create_task(deadlines.run())
     try:
         yield Runtime(
-            _application(app, settings, catalog), catalog, predictions, state, access, fast_path
+            _application(app, settings, models), models, predictions, state, access, fast_path
         )
     finally:
         timer.cancel()
@@ -174,13 +174,13 @@ def make_processes(settings: Settings, relay: socket.socket | None = None) -> Pr
     return processes
 
 
-def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
+def _application(app: App, settings: Settings, models: ServedModels) -> Application:
     if settings.cloud_contract is None:
         return app
 
     def names() -> list[str]:
         """The names of the model's inputs; empty if they have none, or no version serves yet."""
-        model = catalog.only.current if catalog.only else None
+        model = models.only.current if models.only else None
         signature = model.description["signature"] if model else None
         found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
         return found if all(found) else []
