@@ -90,7 +90,9 @@ def evaluate(
         try:
             candidate = fetch_behind(client, candidate, stages, _folder(folder, "before candidate"))
         except ChainMisfit as misfit:
-            raise GateRefusal(f"the gate refused {label}{after(stages)}: {misfit}") from misfit
+            raise GateRefusal(
+                f"the gate refused {label}: {misfit} To judge another stage: --before URI"
+            ) from misfit
         production = None
         if model.production is not None and (number != model.production or request.before):
             serving = find_version(client, model.name, model.production)

@@ -233,7 +233,7 @@ def _check_stages(client: MlflowClient, evaluated: EvaluatedCandidate) -> None:
         name, number = judged.version.name, str(judged.version.version)
         old = judged.version.tags.get(BEFORE)
         new = find_version(client, name, number).tags.get(BEFORE)
-        if new != old:
+        if new not in (old, pin(judged.stages)):  # the pin may be of a promotion that died
             raise RegistryError(
                 f"the stage before {name} version {number} changed from {old or NO_STAGE} to "
                 f"{new or NO_STAGE} while version {evaluated.version} was looked at; run the "

@@ -27,6 +27,8 @@ from cloche.training.cli.rollback import rollback as rollback_command
 from cloche.training.cli.status import status as status_command
 from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate import model_probe, probe_process
+from cloche.training.gate.evidence_run import record
+from cloche.training.promotion import promote as promoting
 from cloche.training.promotion.evaluate_candidate import evaluate
 from cloche.training.promotion.lock import LEASE
 from cloche.training.promotion.promote import PromotionRefusal, apply, promote
@@ -38,7 +40,7 @@ from tests.shelf import shelf
 from tests.training.conftest import make_holdout
 from tests.training.promotion.test_promote import COMPLETE, WELL, Died, Mortal, everything
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("in_this_process")]
+pytestmark = pytest.mark.slow
 
 MODEL, STAGE = "flight-delay", "flight-features"
 GOOD, BAD, WRONG, LACKING = "good", "bad", "wrong column", "lacking"
@@ -122,7 +124,7 @@ def log_behind(client, log_version):
 
 
 @pytest.fixture
-def go(client, hands):
+def go(client, hands, in_this_process):
     """Promote, with the options of a request."""
 
     def go(**request: Any):
@@ -152,6 +154,7 @@ def run(cli, *arguments):
     return CliRunner().invoke(cli, [MODEL, *arguments])
 
 
+@pytest.mark.usefixtures("forked_programs")  # the gate's own process, once
 def test_a_pair_is_judged_on_raw_rows_and_goes_into_production_with_the_stages_number(
     client, log_stage, log_behind
 ):
@@ -218,32 +221,28 @@ def test_a_pair_that_is_worse_is_refused_by_its_metric(client, log_stage, log_be
     assert tags_of(client, "2")["cloche.gate"] == "refused"
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        (WRONG, f"{MODEL} 1 takes 'hour', which the stage before it, {STAGE} 1, does not answer"),
-        (LACKING, "the store has no feature 'wind_speed' of the view weather"),
-    ],
-)
-def test_a_stage_that_does_not_fit_or_lacks_a_feature_is_a_refusal_that_says_so(
-    client, log_stage, log_behind, go, *, kind, words
-):
-    log_stage(kind)
-    log_behind()
-    with pytest.raises(GateRefusal, match=words):
-        go()
-    assert find_model(client, MODEL).production is None
-
-
 def test_a_pair_that_does_not_fit_is_refused_before_anything_is_measured(
     client, log_stage, log_behind, go
 ):
     log_stage(WRONG)
     log_behind()
     state = everything(client)
-    with pytest.raises(GateRefusal):
+    with pytest.raises(GateRefusal, match=f"{MODEL} 1 takes 'hour', which .* --before URI"):
         go()
     assert everything(client) == state
+    log_stage(GOOD)
+    go(before=f"models:/{STAGE}@production")
+    assert before(client, "1") == f"models:/{STAGE}/2"
+
+
+def test_a_stage_whose_store_lacks_a_feature_is_refused_in_its_own_words(
+    client, log_stage, log_behind, go
+):
+    log_stage(LACKING)
+    log_behind()
+    with pytest.raises(PromotionRefusal, match="has no feature 'wind_speed' of the view weather"):
+        go()
+    assert find_model(client, MODEL).production is None
 
 
 def test_a_holdout_of_prepared_rows_is_told_with_its_columns_and_a_policy_helps(
@@ -262,20 +261,15 @@ def test_a_holdout_of_prepared_rows_is_told_with_its_columns_and_a_policy_helps(
     assert find_model(client, MODEL).production == "1"
 
 
-def test_without_its_stage_a_version_is_judged_alone_on_prepared_rows(
-    client, log_stage, log_behind, go
-):
-    log_stage()
+def test_a_stage_that_is_not_there_is_told_and_a_version_is_judged_without(client, log_behind, go):
     log_behind(holdout=make_holdout())
+    with pytest.raises(
+        RegistryError, match=f"version 1, models:/{STAGE}/1, is not .*--before none"
+    ):
+        go()
     done = go(before="none")
     assert done.evaluated.judgement.candidate.stages == ()
     assert (before(client, "1"), find_model(client, MODEL).production) == (None, "1")
-
-
-def test_a_stage_that_is_not_there_is_told_before_anything_is_fetched(client, log_behind, go):
-    log_behind()
-    with pytest.raises(RegistryError, match=f"before {MODEL} version 1, models:/{STAGE}/1, is not"):
-        go()
 
 
 def test_stages_that_name_each_other_are_told(client, log_stage, log_behind, go):
@@ -356,7 +350,7 @@ def test_a_rollback_after_a_change_of_stage_and_a_promotion_goes_to_the_version(
 
 
 def test_a_stage_that_changed_while_the_pair_was_judged_voids_the_verdict(
-    client, log_stage, log_behind, hands
+    client, log_stage, log_behind, go, hands
 ):
     log_stage()
     log_behind()
@@ -367,6 +361,8 @@ def test_a_stage_that_changed_while_the_pair_was_judged_voids_the_verdict(
     with pytest.raises(RegistryError, match=r"changed from .*/1 to .*/2 .* run the command again"):
         apply(client, evaluated, asked, say=lambda _: None, clock=hands.clock)
     assert find_model(client, MODEL).production is None
+    go()
+    assert before(client, "1") == f"models:/{STAGE}/2"
 
 
 def test_a_serving_pair_that_does_not_fit_any_more_needs_allow_breaking(
@@ -386,7 +382,7 @@ def test_a_serving_pair_that_does_not_fit_any_more_needs_allow_breaking(
 
 @pytest.mark.parametrize("stage_alone", [False, True], ids=["pair", "stage alone"])
 def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
-    client, log_stage, log_behind, go, hands, *, stage_alone
+    client, log_stage, log_behind, go, *, hands, monkeypatch, stage_alone
 ):
     log_stage(BAD)
     log_behind(gate={"minimum": {}}, error=1.0)
@@ -397,6 +393,11 @@ def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
         log_behind(f"models:/{STAGE}@production")
     evaluated = evaluate(client, find_model(client, MODEL), request, lambda _: None)
     wanted = ("1" if stage_alone else "2", f"models:/{STAGE}/2")
+    # Deaths before the evidence is written are those of a promotion without stages.
+    written = record(
+        client, evaluated.judgement, outcome="passed", reason=None, now=hands.clock.now()
+    )
+    monkeypatch.setattr(promoting, "record", lambda *_, **__: written)
 
     store = Path(client.tracking_uri.removeprefix("sqlite:///"))
     deaths: list[str | None] = []
@@ -413,8 +414,6 @@ def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
         states.append((serving, before(own, serving)))
         assert states[-1] in {("1", f"models:/{STAGE}/1"), wanted}, f"died at {deaths[-1]}"
         assert set(tags_of(own, serving)) >= COMPLETE
-        if "set_terminated" not in deaths:
-            continue  # no more than an unfinished run was left behind
         hands.move(LEASE.total_seconds())
         if states[-1] == wanted:
             promote(own, MODEL, replace(request, version=wanted[0]), clock=hands.clock)
@@ -425,6 +424,20 @@ def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
         roll_back(own, MODEL, clock=hands.clock)
         assert before(own, find_model(own, MODEL).production) == f"models:/{STAGE}/1"
     assert states[0] != states[-1] == wanted
+
+
+def test_a_rollback_after_an_interrupted_change_of_the_stage_asks_for_a_version(
+    client, mark_promoted, log_behind, hands
+):
+    for alias in ("previous", "production"):
+        mark_promoted(log_behind(challenger=False), alias)
+    noted = note_former(tags_of(client, "2"), None)
+    client.set_model_version_tag(MODEL, "2", "cloche.before_previous", noted)
+    with pytest.raises(
+        RegistryError, match=r"version 2 was interrupted \(.*/1 is before it\); .*--to"
+    ):
+        roll_back(client, MODEL, clock=hands.clock)
+    assert roll_back(client, MODEL, to="1", clock=hands.clock).version == "1"
 
 
 def test_an_interrupted_change_of_the_stage_keeps_the_evidence_that_it_noted_first() -> None:
