@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
 It is compared with the production version on the same held-out rows, by the criteria of its recipe.
-With a stage before it, both are judged and promoted as one; without a challenger, --before tries
-another stage before the version that serves.
+With a stage before it (tag cloche.before) both are judged and promoted as one; without a challenger,
+--before puts another stage before the version that serves.
 Every judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3
 means that the gate refused.
 
@@ -43,7 +43,6 @@ Example:
   cloche promote flight-delay --dry-run
   cloche promote flight-delay
   cloche promote flight-delay --version 2
-  cloche promote flight-delay --before models:/flight-features/4
   cloche promote churn --policy churn-gate.yaml
   cloche promote flight-delay --force \\
     --reason "the holdout is stale, agreed with operations"
