@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
 It is compared with the production version on the same held-out rows, by the criteria of its recipe.
-With a stage before it (tag cloche.before) both are judged and promoted as one; without a challenger,
---before puts another stage before the version that serves.
+A stage before it (tag cloche.before) is judged and promoted with it; without a challenger, --before
+puts another stage before the version that serves.
 Every judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3
 means that the gate refused.
 
@@ -58,7 +58,8 @@ _PIPE_WIDTH = 160
 @click.option(
     "--before",
     metavar="URI",
-    help="Judge it behind this stage instead of the one that its tag names; 'none' for none.",
+    show_default="the version's tag cloche.before",
+    help="The stage that prepares the rows for the version, or none to judge the version alone.",
 )
 @click.option(
     "--policy",
