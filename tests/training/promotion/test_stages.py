@@ -440,6 +440,32 @@ def test_a_rollback_after_an_interrupted_change_of_the_stage_asks_for_a_version(
     assert roll_back(client, MODEL, to="1", clock=hands.clock).version == "1"
 
 
+def test_a_rollback_of_the_stage_that_dies_at_any_write_leaves_one_of_both(
+    client, mark_promoted, hands
+):
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, "file:///nowhere")
+    mark_promoted("1", "production")
+    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/1")
+    noted = note_former(tags_of(client, "1"), None)
+    client.set_model_version_tag(MODEL, "1", "cloche.before_previous", noted)
+    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/2")
+    store, deaths = Path(client.tracking_uri.removeprefix("sqlite:///")), []
+    while None not in deaths:
+        copy = shutil.copy(store, store.with_name(f"life-{len(deaths)}.db"))
+        own = MlflowClient(f"sqlite:///{copy}", f"sqlite:///{copy}")
+        mortal = Mortal(own, len(deaths) + 1)
+        with suppress(Died):
+            roll_back(mortal, MODEL, clock=hands.clock)
+        deaths.append(mortal.died_at)
+        hands.move(LEASE.total_seconds())
+        if before(own, "1") == "models:/s/2":
+            roll_back(own, MODEL, clock=hands.clock)
+        assert before(own, "1") == "models:/s/1"
+        assert tags_of(own, "1").keys() >= COMPLETE - {"cloche.promoted_by", "cloche.reason"}
+    assert deaths.count("set_model_version_tag") >= 7
+
+
 def test_an_interrupted_change_of_the_stage_keeps_the_evidence_that_it_noted_first() -> None:
     tags = {"cloche.before": "models:/s/1", "cloche.gate": "passed", "cloche.gate_run_id": "one"}
     noted = note_former(tags, None)
