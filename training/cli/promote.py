@@ -207,16 +207,17 @@ def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
 
 def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
-    evaluated = promotion.evaluated
-    if evaluated is not None:
-        candidate, production = evaluated.judgement.candidate, evaluated.judgement.production
-        if candidate.stages:
-            lines.append(_pinned(candidate))
-        if production is not None:
-            lines.append(
-                f"Version {production.number} served before; "
-                f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
-            )
+    before = promotion.replaced
+    if promotion.evaluated is not None:
+        judgement = promotion.evaluated.judgement
+        if judgement.candidate.stages:
+            lines.append(_pinned(judgement.candidate))
+        before = judgement.production.number if judgement.production else None
+    if before is not None:
+        lines.append(
+            f"Version {before} served before; "
+            f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
+        )
     if promotion.stage_problem is not None:
         lines.append(f"Note: {promotion.stage_problem}.")
     return " ".join(lines)
