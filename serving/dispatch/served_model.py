@@ -51,6 +51,7 @@ class ServedModel:
         make: MakeVersionPool,
     ) -> None:
         self.uri = uri
+        self.name = uri.name
         self.current: ServedPool | None = None
         self.since: datetime | None = None
         self.loading: VersionLoad | None = None
@@ -68,11 +69,6 @@ class ServedModel:
         self._loads = Tasks()
         self._retired: dict[asyncio.Task[None], ServedPool] = {}
         self._poller = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
-
-    @property
-    def name(self) -> str:
-        """The name under which the model is served."""
-        return self.uri.name
 
     @property
     def ready(self) -> bool:
