@@ -69,6 +69,19 @@ def write_table(predicted: Predicted, start: int, end: int) -> Answer:
     Raises:
         RequestRefused: The predictions are no table with a row for each row.
     """
+    table = stage_table(predicted)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.slice(start, end - start))
+    return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
+
+
+def stage_table(predicted: Predicted) -> pa.Table:
+    """Return the table that a stage passes on.
+
+    Raises:
+        RequestRefused: The predictions are no table with a row for each row.
+    """
     table = predicted.table
     if table is None:
         raise RequestRefused(
@@ -80,10 +93,7 @@ def write_table(predicted: Predicted, start: int, end: int) -> Answer:
             f"A stage must answer each row with one row; this one answered {predicted.rows} with "
             f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table.slice(start, end - start))
-    return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
+    return table
 
 
 def _read(table: bytes) -> pa.Table:
