@@ -35,6 +35,7 @@ class ServedModel:
 
     Attributes:
         uri: The model URI that it follows.
+        name: The name under which it is served.
         current: The version pool that takes requests; None until the first version is warm.
         since: The time at which that version pool took over.
         loading: The load of the version that is to take over; None if there is none.
