@@ -37,6 +37,9 @@ class Kind(enum.IntEnum):
     CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 
+_KINDS = {kind.value: kind for kind in Kind}  # looked up here faster than by the enumeration
+
+
 class ProtocolError(Exception):
     """A frame is invalid or too long."""
 
@@ -207,10 +210,8 @@ class FrameReader:
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
             code, length = HEADER.unpack_from(self._buffer)
-            try:
-                kind = Kind(code)
-            except ValueError as error:
-                raise ProtocolError(f"{code} is no kind of frame.") from error
+            if (kind := _KINDS.get(code)) is None:
+                raise ProtocolError(f"{code} is no kind of frame.")
             end = HEADER.size + length
             if len(self._buffer) < end:
                 return
