@@ -15,20 +15,33 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import mlflow
 
 from benchmarks import command, load
-from benchmarks.features import features
+from benchmarks.features import ROW, STORES, features
 from benchmarks.models import staged
 from benchmarks.place import Question
-from benchmarks.processes import free_port, serving
+from benchmarks.processes import free_port, mebibytes, serving
 
 _SERVER: Final = Path(__file__).parent / "contenders" / "preparing_server.py"
 _ONE, _STAGE, _BEFORE = "one model", "stage", "server before"
 
-Ways = dict[str, str]  # the name of a way → the address of its server
+
+class Way(NamedTuple):
+    """A server, and those that it needs.
+
+    Attributes:
+        url: The address that is asked.
+        processes: The process ids of all servers of this way.
+    """
+
+    url: str
+    processes: tuple[int, ...]
+
+
+Ways = dict[str, Way]
 
 
 def main() -> None:
@@ -42,42 +55,52 @@ def main() -> None:
     chosen = parser.parse_args()
     load.require("wrk")
     print(_machine())
-    print(f"{'work':20}{'way':22}{'connections':>11}{'requests/s':>12}{'ratio':>8}{'p50 ms':>9}")
+    print(
+        f"{'work':18}{'way':23}{'connections':>11}{'requests/s':>11}{'ratio':>7}{'p50 ms':>9}  MiB"
+    )
     for work in chosen.works:
-        with WORKS[work](chosen, work) as (ways, row), tempfile.TemporaryDirectory() as scratch:
+        with WORKS[work](chosen.cache, work) as (ways, row):
             body = json.dumps({"dataframe_records": [row]}).encode()
-            question = Question("/invocations", body)
             for connections in chosen.connections:
-                _compare(work, ways, connections, chosen, question, Path(scratch))
+                found = _measured(ways, Question("/invocations", body), connections, chosen)
+                for way, one in found.items():
+                    ratio = one.rate / next(iter(found.values())).rate
+                    memory = sum(map(mebibytes, ways[way].processes))
+                    print(
+                        f"{work:18}{way:23}{connections:11}{one.rate:11,.0f}{ratio:7.2f}"
+                        f"{one.p50:9.2f}{memory:5.0f}"
+                        + f"  {one.failed} failed"
+                        * (one.failed > 0),
+                        flush=True,
+                    )
 
 
-def _compare(
-    work: str, ways: Ways, connections: int, chosen: argparse.Namespace, question: Question,
-    scratch: Path,
-) -> None:  # fmt: skip
-    """Ask the ways in turn, in rounds of which the first warms up, and print medians."""
-    found: dict[str, list[load.Measurement]] = {way: [] for way in ways}
-    for _ in range(chosen.rounds + 1):
-        for way, url in ways.items():
-            one = load.measure(
-                url, question, connections=connections, seconds=chosen.seconds, scratch=scratch
-            )
-            found[way].append(one)
-    rates = {way: statistics.median(one.rate for one in all_[1:]) for way, all_ in found.items()}
-    for way, all_ in found.items():
-        p50, failed = (
-            statistics.median(one.p50 for one in all_[1:]),
-            sum(one.failed for one in all_),
+def _measured(
+    ways: Ways, question: Question, connections: int, chosen: argparse.Namespace
+) -> dict[str, load.Measurement]:
+    """Ask the ways in turn, in rounds of which the first warms up; return medians."""
+    runs: dict[str, list[load.Measurement]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(chosen.rounds + 1):
+            for name, way in ways.items():
+                one = load.measure(
+                    way.url, question, connections=connections, seconds=chosen.seconds,
+                    scratch=Path(scratch),
+                )  # fmt: skip
+                runs[name].append(one)
+    return {
+        name: load.Measurement(
+            statistics.median(one.rate for one in counted),
+            statistics.median(one.p50 for one in counted),
+            statistics.median(one.p99 for one in counted),
+            sum(one.failed for one in counted),
         )
-        ratio = rates[way] / next(iter(rates.values()))
-        print(
-            f"{work:20}{way:22}{connections:11}{rates[way]:12,.0f}{ratio:8.2f}{p50:9.2f}"
-            + (f"  {failed} failed" if failed else ""), flush=True,
-        )  # fmt: skip
+        for name, (_, *counted) in runs.items()
+    }
 
 
 @contextmanager
-def _synthetic(chosen: argparse.Namespace, work: str) -> Iterator[tuple[Ways, dict[str, Any]]]:
+def _synthetic(_: Path, work: str) -> Iterator[tuple[Ways, dict[str, Any]]]:
     """Run every way for a work of `staged`; one that waits has four replicas of its stage."""
     replicas = 1 if work == staged.COMPUTES else 4
     with ExitStack() as stack:
@@ -96,50 +119,50 @@ def _synthetic(chosen: argparse.Namespace, work: str) -> Iterator[tuple[Ways, di
         shares = ("--replicas", f"1,stage={replicas}")
         ways[_STAGE] = _cloche(stack, variables, "models:/model/1", *shares)
         alone = _cloche(stack, {}, f"model={folder / staged.MODEL}")
-        ways[_BEFORE] = _before(stack, Path(sys.executable), str(folder / staged.STAGE), alone, {})
+        ways[_BEFORE] = _before(stack, {}, Path(sys.executable), str(folder / staged.STAGE), alone)
         yield ways, staged.ROW
 
 
 @contextmanager
-def _looks_up(chosen: argparse.Namespace, _: str) -> Iterator[tuple[Ways, dict[str, Any]]]:
+def _looks_up(cache: Path, _: str) -> Iterator[tuple[Ways, dict[str, Any]]]:
     """Run the example's stage on SQLite and on Redis, and its look-up in a server before."""
     with ExitStack() as stack:
-        made = stack.enter_context(features(chosen.cache))
-        own = ("--env-manager", "uv", "--cache-dir", str(chosen.cache / "hosts"))
+        made = stack.enter_context(features(cache))
+        own = ("--env-manager", "uv", "--cache-dir", str(cache / "hosts"))
         ways = {
-            f"{_STAGE}, {store}": _cloche(stack, made.variables, model, *own)
-            for store, model in made.models.items()
+            f"{_STAGE}, {store}": _cloche(stack, made.variables, made.model(store), *own)
+            for store in STORES
         }
-        alone = _cloche(stack, made.variables, made.alone)
-        for store, stage in made.stages.items():
-            way = f"{_BEFORE}, {store}"
-            ways[way] = _before(stack, made.python, stage, alone, made.variables)
-        yield ways, made.row
+        alone = _cloche(stack, made.variables, made.alone())
+        for store in STORES:
+            ways[f"{_BEFORE}, {store}"] = _before(
+                stack, made.variables, made.python, made.stage(store), alone
+            )
+        yield ways, ROW
 
 
-def _cloche(stack: ExitStack, variables: dict[str, str], *arguments: str) -> str:
-    """Start `cloche serve`, and return its address."""
-    url, port = _address()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    line = [sys.executable, "-m", "cloche", "serve", *arguments, "--port", port]
-    stack.enter_context(serving(line, variables, folder, f"{url}/readyz"))
-    return url
+def _cloche(stack: ExitStack, variables: dict[str, str], *arguments: str) -> Way:
+    """Start `cloche serve`."""
+    port = free_port()
+    line = [sys.executable, "-m", "cloche", "serve", *arguments, "--port", str(port)]
+    return _started(stack, variables, line, port)
 
 
 def _before(
-    stack: ExitStack, python: Path, stage: str, model: str, variables: dict[str, str]
-) -> str:
-    """Start a server that prepares rows before a model's server, and return its address."""
-    url, port = _address()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    line = [str(python), str(_SERVER), str(stage), port, model]
-    stack.enter_context(serving(line, variables, folder, f"{url}/readyz"))
-    return url
-
-
-def _address() -> tuple[str, str]:
+    stack: ExitStack, variables: dict[str, str], python: Path, stage: str, model: Way
+) -> Way:
+    """Start a server that prepares rows before a model's server."""
     port = free_port()
-    return f"http://127.0.0.1:{port}", str(port)
+    line = [str(python), str(_SERVER), stage, str(port), model.url]
+    way = _started(stack, variables, line, port)
+    return Way(way.url, way.processes + model.processes)
+
+
+def _started(stack: ExitStack, variables: dict[str, str], line: list[str], port: int) -> Way:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    url = f"http://127.0.0.1:{port}"
+    server = stack.enter_context(serving(line, variables, folder, f"{url}/readyz"))
+    return Way(url, (server.pid,))
 
 
 def _machine() -> str:
@@ -157,7 +180,7 @@ def _machine() -> str:
     )
 
 
-WORKS: Final[dict[str, Callable[[argparse.Namespace, str], Any]]] = {
+WORKS: Final[dict[str, Callable[[Path, str], Any]]] = {
     staged.COMPUTES: _synthetic,
     staged.WAITS_FOR_ROWS: _synthetic,
     staged.WAITS_FOR_BATCHES: _synthetic,

@@ -20,6 +20,7 @@ PACKAGES = {
     "mlflow": "mlflow==2.20.3 sqlalchemy<2.1",  # it allows a later one, and cannot use it
     "triton": "tritonclient[grpc,http]==2.73.0",
 }
+UV_CACHE = Path("~/.cache/uv").expanduser()  # what it fetched once for all
 CACHE = Path("~/.cache/cloche-tests").expanduser()
 _UV = [sys.executable, "-m", "uv", "--quiet"]
 

@@ -1,17 +1,15 @@
-"""A stage, a model, and both as one model, whose work is chosen: `save(FOLDER, PART, WORK)`."""
+"""A stage, a model, or both as one model, whose work is chosen: an MLflow model from code."""
 
+import logging
 import re
-import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any, Final
 
-import cloudpickle
 import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema
 
 STAGE, MODEL, BOTH = "stage", "model", "both"
@@ -24,21 +22,22 @@ _ANSWER = Schema([ColSpec("double")])
 
 
 class Staged(PythonModel):
-    """A part of the work, or all of it."""
+    """Tokenizes texts, judges tokens, or does both."""
 
-    def __init__(self, part: str, work: str) -> None:
-        self.part = part
-        self.work = work
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read which part of the work it does."""
+        self._part = context.model_config["part"]
+        self._work = context.model_config["work"]
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002
-        """Tokenize texts, judge tokens, or do both."""
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:  # noqa: ARG002
+        """Do this part of the work."""
         rows = model_input
-        if self.part != MODEL:
-            if self.work != COMPUTES:
-                time.sleep(_WAIT_SECONDS * (len(rows) if self.work == WAITS_FOR_ROWS else 1))
+        if self._part != MODEL:
+            if self._work != COMPUTES:
+                time.sleep(_WAIT_SECONDS * (len(rows) if self._work == WAITS_FOR_ROWS else 1))
             tokens = [" ".join(_WORD.findall(text.lower())) for text in rows["text"]]
             rows = pd.DataFrame({"tokens": tokens})
-        if self.part == STAGE:
+        if self._part == STAGE:
             return rows
         return rows["tokens"].str.count("friendly").astype("float64").tolist()
 
@@ -46,12 +45,12 @@ class Staged(PythonModel):
 def save(folder: Path, part: str, work: str) -> None:
     """Save a part as an MLflow model."""
     taken, given = _PREPARED if part == MODEL else _RAW, _PREPARED if part == STAGE else _ANSWER
-    column = taken.input_names()[0]
-    with warnings.catch_warnings(action="ignore"):  # that a hint of `Any` tells it nothing
-        mlflow.pyfunc.save_model(
-            folder, python_model=Staged(part, work), signature=ModelSignature(taken, given),
-            input_example=pd.DataFrame({column: [ROW["text"]]}), pip_requirements=[],
-        )  # fmt: skip
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    mlflow.pyfunc.save_model(
+        folder, python_model=__file__, model_config={"part": part, "work": work},
+        signature=ModelSignature(taken, given), pip_requirements=[],
+        input_example=pd.DataFrame({taken.input_names()[0]: [ROW["text"]]}),
+    )  # fmt: skip
 
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+mlflow.models.set_model(Staged())

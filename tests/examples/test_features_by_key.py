@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ EACH_DAY = 500
 KEYS = ["carrier", "flight", "origin", "destination", "hour"]
 STAGE = "models:/flight-features@production"
 OWN = ("--env-manager", "uv")
-NOT_ONLINE = "    online=False,\n"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Team:
         return environment() | {
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder / 'mlflow.db'}",
             "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "UV_CACHE_DIR": str(apart.UV_CACHE),
         }
 
     def run(self, *command: str | Path, code: int = 0) -> str:
@@ -56,10 +56,12 @@ class Team:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    @contextmanager
-    def server(self) -> Iterator[Server]:
-        with serving(STAGE, *OWN, directory=self.folder, environment=self.variables) as server:
-            yield server
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(self.variables["MLFLOW_TRACKING_URI"])
+
+    def materialize(self, day: str) -> None:
+        self.run("feast", "--chdir", self.repo, "materialize", f"{day}T00:00", f"{day}T23:59")
 
     def asked(self) -> pd.DataFrame:
         """The flights whose features are compared: so many of each day."""
@@ -82,9 +84,17 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Team:
     flights.to_parquet(team.repo / "data" / "flights.parquet")
     team.run("feast", "--chdir", team.repo, "apply")
     team.run("python", "log_stage.py", team.repo)
-    client = MlflowClient(team.variables["MLFLOW_TRACKING_URI"])
-    client.set_registered_model_alias("flight-features", "production", "1")
+    team.client.set_registered_model_alias("flight-features", "production", "1")
+    team.run("python", "training_table.py", team.repo, "training.parquet")
     return team
+
+
+@pytest.fixture(scope="module")
+def server(team: Team) -> Iterator[Server]:
+    """What serves the stage alone, with the first day in its store."""
+    team.materialize(DAYS[0])
+    with serving(STAGE, *OWN, directory=team.folder, environment=team.variables) as server:
+        yield server.wait_until_ready()
 
 
 def online(server: Server, rows: pd.DataFrame) -> pd.DataFrame:
@@ -94,23 +104,18 @@ def online(server: Server, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(answer.json()["predictions"])
 
 
-def test_training_batch_and_online_have_the_same_features(team: Team) -> None:
-    with team.server() as server:
-        wait_for(lambda: "weather:temperature (not materialized)" in problem(server), 400)
+def test_training_batch_and_online_have_the_same_features(team: Team, server: Server) -> None:
     asked = team.asked()
     assert len(asked) == len(DAYS) * EACH_DAY
-    team.run("python", "training_table.py", team.repo, "training.parquet")
-    training = pd.read_parquet(team.folder / "training.parquet").loc[asked.index]
-    training = training.drop(columns=["flight", "hour", "flight_date", "late"])
     answers = []
-    for day, rows in asked.groupby("flight_date"):
-        team.run("feast", "--chdir", team.repo, "materialize", f"{day:%F}T00:00", f"{day:%F}T23:59")
+    for day, rows in asked.groupby(asked["flight_date"].dt.strftime("%F")):
+        if day != DAYS[0]:
+            team.materialize(day)
         rows[KEYS].to_parquet(team.folder / "rows.parquet")
-        output = f"{day:%F}.parquet"
-        team.run("cloche", "score", STAGE, "rows.parquet", output, *OWN, "--no-track")
-        with team.server() as server:
-            server.wait_until_ready()
-            answers.append((online(server, rows), pd.read_parquet(team.folder / output)))
+        team.run("cloche", "score", STAGE, "rows.parquet", f"{day}.parquet", *OWN, "--no-track")
+        answers.append((online(server, rows), pd.read_parquet(team.folder / f"{day}.parquet")))
+    training = pd.read_parquet(team.folder / "training.parquet")
+    training = training.loc[asked.index].drop(columns=["flight", "hour", "flight_date", "late"])
     for way in (0, 1):
         answered = pd.concat([each[way] for each in answers]).set_index(asked.index)
         pd.testing.assert_frame_equal(answered, training, check_exact=True)
@@ -119,9 +124,35 @@ def test_training_batch_and_online_have_the_same_features(team: Team) -> None:
     assert set(training.dtypes.astype(str)) == {"str", "float64"}
 
 
-def problem(server: Server) -> str:
-    told = server.state("flight-features")["problem"] or ""
-    return "" if "is being loaded" in told else told
+def test_a_server_names_what_the_store_of_a_new_stage_lacks(team: Team, server: Server) -> None:
+    repo = team.folder / "lacking_repo"
+    shutil.copytree(team.repo, repo, ignore=shutil.ignore_patterns("*.db"))
+    changed = (repo / "definitions.py").read_text()
+    for old, new in {'name="plane",': 'name="plane", online=False,', "visibility": "sight"}.items():
+        assert old in changed
+        changed = changed.replace(old, new)
+    (repo / "definitions.py").write_text(changed)
+    team.run("feast", "--chdir", repo, "apply")
+    version = team.folder / "version 2"
+    shutil.copytree(team.client.get_model_version_download_uri("flight-features", "1"), version)
+    told = (version / "MLmodel").read_text()
+    (version / "MLmodel").write_text(told.replace(str(team.repo), str(repo)))
+    team.client.create_model_version("flight-features", str(version))
+    team.client.set_registered_model_alias("flight-features", "production", "2")
+
+    def problem() -> str:
+        return server.state("flight-features")["problem"] or ""
+
+    wait_for(lambda: "The online store lacks" in problem())
+    for feature in (
+        "weather:temperature (not materialized)",
+        "weather:visibility (unknown)",
+        "schedule:distance (not materialized)",
+        "plane:plane_built (not online)",
+    ):
+        assert feature in problem()
+    assert server.version("flight-features") == "1"
+    team.client.set_registered_model_alias("flight-features", "production", "1")
 
 
 @pytest.fixture
@@ -156,36 +187,7 @@ def test_redis_has_the_same_features_as_training(team: Team, redis: str) -> None
     asked[[*KEYS, "flight_date"]].to_parquet(team.folder / "rows.parquet")
     look_up = Path(__file__).parent / "look_up.py"
     team.run("python", look_up, "models:/flight-features/1", repo, "rows.parquet", "redis.parquet")
-    team.run("python", "training_table.py", repo, "redis-training.parquet")
     found = pd.read_parquet(team.folder / "redis.parquet")
-    training = pd.read_parquet(team.folder / "redis-training.parquet")
+    training = pd.read_parquet(team.folder / "training.parquet")
     pd.testing.assert_frame_equal(found, training.loc[asked.index, list(found)], check_exact=True)
     assert found.isna().sum().sum() > 100
-
-
-def test_a_stage_names_what_its_store_lacks(team: Team) -> None:
-    repo = team.folder / "lacking_repo"
-    shutil.copytree(team.repo, repo, ignore=shutil.ignore_patterns("*.db"))
-    definitions = repo / "definitions.py"
-    text = definitions.read_text()
-    for old, new in {
-        '    name="plane",\n': f'    name="plane",\n{NOT_ONLINE}',
-        '"visibility"': '"sight"',
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    definitions.write_text(text)
-    team.run("feast", "--chdir", repo, "apply")
-    load = (
-        "import mlflow, sys; uri, repo = sys.argv[1:];"
-        "own = mlflow.models.get_model_info(uri).flavors['python_function']['config'];"
-        "mlflow.pyfunc.load_model(uri, model_config=own | {'feature_repo': repo})"
-    )
-    said = team.run("python", "-c", load, "models:/flight-features/1", repo, code=1)
-    for feature in (
-        "weather:temperature (not materialized)",
-        "weather:visibility (unknown)",
-        "schedule:distance (not materialized)",
-        "plane:plane_built (not online)",
-    ):
-        assert feature in said.splitlines()[-1]
