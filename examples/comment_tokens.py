@@ -27,7 +27,7 @@ def tokens(text: str) -> str:
 class CommentTokens(PythonModel):
     """Answers each text with its tokens."""
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Tokenize texts."""
         return pd.DataFrame({"tokens": [tokens(text) for text in model_input["text"]]})
 
