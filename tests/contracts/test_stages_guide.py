@@ -22,6 +22,7 @@ def shown(text: str) -> set[str]:
 @pytest.mark.slow
 @pytest.mark.breadth
 @pytest.mark.xdist_group("features")
+@pytest.mark.timeout(1500)  # of which most is environments and imports
 @pytest.mark.parametrize("session", [FILTER, FEATURES], ids=["filter", "features"])
 def test_a_session_prints_what_the_guide_shows(
     session: tuple[str, str], shell: Shell, folder: Path

@@ -18,7 +18,12 @@ from tests.online import Server, serving, wait_for
 from tests.shelf import copy_empty_store
 from tests.shell import environment, free_port, program
 
-pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("features")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.breadth,
+    pytest.mark.xdist_group("features"),
+    pytest.mark.timeout(1500),  # each command of Feast imports for ten seconds
+]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "features_by_key"
 DAYS = ("2013-01-14", "2013-01-15")
