@@ -19,6 +19,7 @@ PACKAGES = {
     "kserve": "kserve==0.21.0",
     "mlflow": "mlflow==2.20.3 sqlalchemy<2.1",  # it allows a later one, and cannot use it
     "triton": "tritonclient[grpc,http]==2.73.0",
+    "ville": "ville==0.1.0",
 }
 UV_CACHE = Path("~/.cache/uv").expanduser()  # what it fetched once for all
 CACHE = Path("~/.cache/cloche-tests").expanduser()

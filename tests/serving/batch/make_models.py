@@ -75,6 +75,24 @@ def be_killed_below_512(rows: pd.DataFrame) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Roomy(Plain):
+    """Needs so much memory that the system kills processes that have it at the same time.
+
+    Each process leaves a file in `memory` as it loads. Without the file `first`, which a test
+    writes, rows wait for a second process.
+    """
+
+    def load_context(self, context: Any) -> None:
+        Path(f"memory/{os.getpid()}").touch()
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        while len(list(Path("memory").iterdir())) < 2:
+            time.sleep(0.01)
+        if len(list(Path("memory").iterdir())) > 2 or not Path("memory/first").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().predict(context, model_input)
+
+
 class Guest(Plain):
     """Does to its process what it may, and leaves the ids of what it starts in TMPDIR."""
 
@@ -177,6 +195,7 @@ MODELS: dict[str, tuple[PythonModel, ModelSignature | None]] = {
     "endless": (Plain(hang_on_13), SIGNATURE),
     "guest": (Guest(), SIGNATURE),
     "large": (Plain(be_killed_below_512), SIGNATURE),
+    "roomy": (Roomy(), SIGNATURE),
     "hungry": (Plain(lack_memory), SIGNATURE),
     "because": (Because(fail_on_13), ModelSignature(SIGNATURE.inputs)),
     "crowded": (Because(lack_memory, fail_on_13), ModelSignature(SIGNATURE.inputs)),

@@ -390,6 +390,20 @@ def test_a_job_whose_workers_were_killed_goes_on_with_more_memory(score, tmp_pat
     assert done.manifest["scored"] == 57
 
 
+def test_a_job_whose_workers_were_killed_goes_on_with_fewer(score, monkeypatch):
+    monkeypatch.setattr(crash_recovery, "_MAX_EXCLUDED", 1)
+    Path("memory").mkdir()
+    with LocalEngine(2) as engine, pytest.raises(JobFailed, match="fewer --workers") as failure:
+        score("rows.csv", "out.csv", model="roomy", engine=engine)
+    shutil.rmtree("memory")
+    Path("memory").mkdir()
+    Path("memory/first").touch()
+    given = option(r"go on with (--resume)\.$", str(failure.value))
+    with LocalEngine(1) as engine:
+        done = score("rows.csv", "out.csv", model="roomy", engine=engine, **given)
+    assert done.manifest["scored"] == 57
+
+
 LACKING: list[str] = []  # what the environment lacks of what the version was logged with
 # What a job reads, by which model, what happens while it is stopped.
 STALE: dict[str, tuple[Any, str, Callable[[], object]]] = {

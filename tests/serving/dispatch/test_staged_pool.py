@@ -8,7 +8,7 @@ import pytest
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
-from cloche.serving.queue.prediction_request import PredictionRequest, RequestOutcome
+from cloche.serving.queue.prediction_request import AnswerReceiver, PredictionRequest
 
 
 class FakePool:
@@ -32,7 +32,7 @@ class FakePool:
 def a_request() -> PredictionRequest:
     return PredictionRequest(
         rows=1, size=2, arrived=0.0, deadline=1.0, item=Item("application/json", b"{}"),
-        outcome=cast("RequestOutcome", None), client_left=lambda: False,
+        receiver=cast("AnswerReceiver", None), client_left=lambda: False,
     )  # fmt: skip
 
 
