@@ -45,7 +45,7 @@ class Exchange:
             (b"x-model-version", header_text(self.version)),
         ]
         if self.request and self.request.stages:
-            headers.append((b"x-model-stages", header_text(self.request.stages)))
+            headers.append((b"x-model-stages", header_text(self.request.stages.names)))
         if self.trace:
             headers.append((b"traceresponse", self.trace))
         return headers

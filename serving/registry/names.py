@@ -10,6 +10,7 @@ ACCELERATED_DIGEST_TAG = "cloche.accelerated_digest"
 ONNX = "onnx"
 RETRY_TAG = "cloche.retry"
 BEFORE_TAG = "cloche.before"  # the URI of the stage before the model
+ALONE = "none"  # in place of the URI of a stage: the model takes rows that are prepared already
 OFF = "off"
 GATE_TAG = "cloche.gate"
 GATE_RUN_TAG = "cloche.gate_run_id"
