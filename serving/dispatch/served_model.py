@@ -35,6 +35,7 @@ class ServedModel:
 
     Attributes:
         uri: The model URI that it follows.
+        name: The name under which it is served.
         current: The version pool that takes requests; None until the first version is warm.
         since: The time at which that version pool took over.
         loading: The load of the version that is to take over; None if there is none.
@@ -52,6 +53,7 @@ class ServedModel:
         make: MakeVersionPool,
     ) -> None:
         self.uri = uri
+        self.name = uri.name
         self.current: ServedPool | None = None
         self.since: datetime | None = None
         self.loading: VersionLoad | None = None
@@ -69,11 +71,6 @@ class ServedModel:
         self._loads = Tasks()
         self._retired: dict[asyncio.Task[None], ServedPool] = {}
         self._poller = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
-
-    @property
-    def name(self) -> str:
-        """The name under which the model is served."""
-        return self.uri.name
 
     @property
     def ready(self) -> bool:
