@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.protocols.protocol import Protocol
+from cloche.serving.registry.names import CANARY
 from cloche.serving.web.asgi import HttpError
 
 
@@ -13,7 +15,7 @@ class RouteTarget(NamedTuple):
     """The target of a prediction request.
 
     Attributes:
-        version: The requested version; None for the one that serves.
+        version: The requested version, or an alias after an `@`; None for the one that serves.
         template: The path with placeholders for names, by which traces group requests.
     """
 
@@ -36,8 +38,17 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool | Stage
             [(b"retry-after", b"1")],
         )  # fmt: skip
     if version is not None and version != current.version:
+        current = _named_pool(model, version)
+    assert isinstance(current, VersionPool | StagedPool)  # noqa: S101  # a parent of workers has others
+    return current
+
+
+def _named_pool(model: ServedModel, version: str) -> ServedPool:
+    """The version pool of an alias, or of the canary's version."""
+    if version == f"@{model.uri.value}" and model.current is not None:
+        return model.current
+    if model.arms is None or version not in (f"@{CANARY}", model.arms.pool.version):
         raise HttpError(
             404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
         )
-    assert isinstance(current, VersionPool | StagedPool)  # noqa: S101  # a parent of workers has others
-    return current
+    return model.arms.pool

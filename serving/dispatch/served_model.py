@@ -14,7 +14,7 @@ from typing import Any
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
-from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.served_pool import Arms, ServedPool
 from cloche.serving.dispatch.version_history import VersionHistory
 from cloche.serving.dispatch.version_load import LoadFailures, VersionLoad, sentence_start
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
@@ -35,6 +35,7 @@ class ServedModel:
     Attributes:
         uri: The model URI that it follows.
         current: The version pool that takes requests; None until the first version is warm.
+        arms: What takes the requests instead while a canary serves beside it; None without one.
         since: The time at which that version pool took over.
         loading: The load of the version that is to take over; None if there is none.
         history: The model's versions as the registry describes them.
@@ -52,6 +53,7 @@ class ServedModel:
     ) -> None:
         self.uri = uri
         self.current: ServedPool | None = None
+        self.arms: Arms | None = None
         self.since: datetime | None = None
         self.loading: VersionLoad | None = None
         self.history = VersionHistory(uri, registry)
@@ -178,7 +180,7 @@ class ServedModel:
     async def _load(self, load: VersionLoad) -> None:
         try:
             fresh = await self._make_pool(self.name, load.target)
-            await fresh.start(beside=self.current is not None)
+            await fresh.start(beside=self._has_other)
         except (VersionRefused, HostFailed) as error:
             self._refuse(load.target, error)
         except ServingError as error:
@@ -252,9 +254,18 @@ class ServedModel:
         """Close a version pool in the background, after its running batches."""
         if self.current is old:
             self.current = None
-        task = asyncio.create_task(old.close(lambda: self.current))
+        task = asyncio.create_task(old.close(self._successor))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))
+
+    @property
+    def _has_other(self) -> bool:
+        """Whether a version serves while another one is loaded."""
+        return self.current is not None
+
+    def _successor(self) -> ServedPool | None:
+        """The version pool that takes over what a closed one leaves."""
+        return self.current
 
     def _note_read_error(self, reason: str) -> None:
         if reason != self._read_error:

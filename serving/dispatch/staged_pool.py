@@ -17,6 +17,7 @@ from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded
+from cloche.serving.web.asgi import header_text
 
 _JSON = "application/json"
 _OK = 200
@@ -36,7 +37,7 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
-        self._header = ",".join(self._stages)
+        self._header = (b"x-model-stages", header_text(",".join(self._stages)))
 
     @property
     def model(self) -> str:
@@ -173,7 +174,7 @@ class StagedPool:
             item = request.item._replace(table=answer.body)
             self._pools[following].forward(self._staged(request, following, item))
         else:
-            request.stages = self._header
+            request.headers = (*request.headers, self._header)
             request.answer(answer, self.version)
 
     def _check_fit(self) -> None:

@@ -49,7 +49,7 @@ class PredictionRequest(Ticket):
         attempts: The number of hosts that received the request.
         sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
-        stages: Name and version of each stage that prepared the rows, separated by commas.
+        headers: Headers that the answer gets, on the stages and the arm of the model.
     """
 
     item: Item
@@ -59,7 +59,7 @@ class PredictionRequest(Ticket):
     attempts: int = 0
     sent_at: float = 0.0
     version: str = ""
-    stages: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def answer(self, answer: Answer, version: str) -> None:
         """End the request with the answer of a host of `version`, unless it has ended."""

@@ -26,13 +26,16 @@ from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
     BEFORE_TAG,
+    CANARY,
+    CANARY_PERCENT_TAG,
     DIGEST_TAG,
     OFF,
     ONNX,
     PRODUCTION,
     RETRY_TAG,
+    ROLLOUT_TAG,
 )
-from cloche.serving.registry.uri import ModelUri, Reference, parse
+from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias
 
 _MOST_STAGES = 8
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -61,6 +64,8 @@ class ResolvedVersion:
         stages: The versions of the stages before the model, in the order of the rows, if they were
             resolved.
         own_identity: The identity without the stages; empty without stages.
+        canary_percent: The tag that gives a canary's share; empty without one.
+        rollout: The tag that tells the state of the version's rollout; empty without one.
     """
 
     version: str
@@ -74,6 +79,8 @@ class ResolvedVersion:
     before: str = ""
     stages: "tuple[ResolvedVersion, ...]" = ()
     own_identity: str = ""
+    canary_percent: str = ""
+    rollout: str = ""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":
@@ -154,6 +161,30 @@ class Resolver:
             ) from error
         return target.after(stage)
 
+    def find_canary(self, model: str) -> ResolvedVersion | None:
+        """Return the canary of a registered model, without stages; None if it has none.
+
+        Raises:
+            RegistryUnreachable: The registry does not answer.
+        """
+        try:
+            return self.resolve(with_alias(model, CANARY))
+        except VersionRefused:
+            return None
+
+    def end_canary(self, model: str, version: str, state: str) -> None:
+        """Tag a version with the end of its rollout, and take the canary's alias from it.
+
+        Raises:
+            VersionRefused: There is no such version any more.
+            RegistryUnreachable: The registry does not answer, or does not allow this.
+        """
+        with translated_errors(f"{model} version {version}"):
+            self.client.set_model_version_tag(model, version, ROLLOUT_TAG, state)
+            canary = self.find_canary(model)  # somebody may have moved the alias
+            if canary is not None and canary.version == version:
+                self.client.delete_registered_model_alias(model, CANARY)
+
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with `alias`, by the name of each registered model that has it.
 
@@ -232,4 +263,6 @@ def _target(found: ModelVersion) -> ResolvedVersion:
         model=found.name,
         retry=tags.get(RETRY_TAG) != OFF,
         before=tags.get(BEFORE_TAG, ""),
+        canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
+        rollout=tags.get(ROLLOUT_TAG, ""),
     )

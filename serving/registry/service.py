@@ -24,9 +24,10 @@ from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefu
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
+from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolver import ResolvedVersion, Resolver
-from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.registry.uri import ModelUri, Reference, with_alias
 
 _QUERIES = "queries"
 # Each kind of work has its own threads: a silent registry does not block the cache, and a long
@@ -48,6 +49,16 @@ class Service:
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """Return the version to which a URI resolves now, with the stages before it."""
         return asdict(self._resolver.resolve_with_stages(_uri(uri)))
+
+    def resolve_arms(self, uri: dict[str, Any], canary: bool) -> dict[str, Any]:
+        """Return what `resolve` does, and under the key `canary` the canary if it is asked for."""
+        parsed = _uri(uri)
+        target = asdict(self._resolver.resolve_with_stages(parsed))
+        return target | {"canary": self._canary(parsed.model)} if canary else target
+
+    def end_canary(self, model: str, version: str, state: str) -> None:
+        """Record the end of a canary in the registry."""
+        self._resolver.end_canary(model, version, state)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""
@@ -73,6 +84,16 @@ class Service:
         """Return the version that last served for a URI; None if it is not cached."""
         target = self._cache.last_good(uri)
         return asdict(target) if target else None
+
+    def _canary(self, model: str) -> dict[str, Any] | None:
+        """Return the canary with its stages; if those cannot be found, why, as `refused`."""
+        found = self._resolver.find_canary(model)
+        if found is None or not found.before:
+            return asdict(found) if found else None
+        try:
+            return asdict(self._resolver.resolve_with_stages(with_alias(model, CANARY)))
+        except VersionRefused as error:
+            return asdict(found) | {"refused": str(error)}
 
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
