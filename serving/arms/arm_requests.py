@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from cloche.serving.processes.frames import NOT_FINITE, Answer
+from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, Answer
 from cloche.serving.queue.prediction_request import (
     CLIENT_LEFT,
     CUT_OFF,
@@ -27,7 +27,7 @@ _ENDINGS = {EXPIRED: "timeout", CUT_OFF: "timeout", HOST_LOST: LOST, NOT_REPEATE
 
 def failure(answer: Answer) -> str:
     """The reason why an answer is a failure of the version; empty if it is none."""
-    if answer.status >= 500:
+    if answer.status >= 500 or answer.body_type & MODEL_FAILED:
         return "error"
     if answer.status >= 400:
         return REFUSED
@@ -36,7 +36,7 @@ def failure(answer: Answer) -> str:
 
 def _unmarked(answer: Answer) -> Answer:
     """The answer as the client gets it."""
-    return answer._replace(body_type=answer.body_type & ~NOT_FINITE)
+    return answer._replace(body_type=answer.body_type & ~(NOT_FINITE | MODEL_FAILED))
 
 
 class ProductionOutcome:

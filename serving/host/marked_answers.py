@@ -1,4 +1,7 @@
-"""Marks the answers that hold NaN or infinity, where the front wants to know that of a request."""
+"""Marks answers that are failures of the version, where the front counts them.
+
+The status does not tell: a model that raises an error is a 400 to the client, as in MLflow.
+"""
 
 import math
 from typing import Any
@@ -7,7 +10,7 @@ import numpy as np
 
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import Predicted
-from cloche.serving.processes.frames import NOT_FINITE, TABLE_BODY, Answer
+from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, TABLE_BODY, Answer
 
 _NUMBERS = ("f", "c", "O")  # kinds of types whose values may be NaN or infinite, or hold such
 
@@ -26,6 +29,11 @@ def marked(answer: Answer, predicted: Predicted, start: int, end: int) -> Answer
     if answer.body_type == TABLE_BODY or _is_finite(list(predicted.columns(start, end).values())):
         return answer
     return answer._replace(body_type=answer.body_type | NOT_FINITE)
+
+
+def as_failure(answer: Answer) -> Answer:
+    """The answer, marked as one that reports an error of the model."""
+    return answer._replace(body_type=answer.body_type | MODEL_FAILED)
 
 
 def _is_finite(values: Any) -> bool:

@@ -211,13 +211,14 @@ class HostScorer:
         except (RequestRefused, UnsupportedMediaType) as error:
             return codec.error_answer(error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
-            return codec.error_answer(self._client_error(codec, item, error))
+            answer = codec.error_answer(self._client_error(codec, item, error))
+            failed = self._instrumented.model_error is not None
+            return marked_answers.as_failure(answer) if item.mark_failures and failed else answer
         if not item.mark_failures:
             return answer
         rows = self._instrumented.rows
-        return marked_answers.marked(
-            answer, ModelPredictions(self._instrumented.raw, rows), 0, rows
-        )
+        predicted = ModelPredictions(self._instrumented.raw, rows)
+        return marked_answers.marked(answer, predicted, 0, rows)
 
     def _client_error(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """Convert an error to one for the client: the request's mistake, or the model's failure."""

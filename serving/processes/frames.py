@@ -54,8 +54,8 @@ class Item(NamedTuple):
         table: The rows that the stage before has prepared, as an Arrow stream. If it is empty, the
             rows are in the body.
         as_table: Whether the answer is a table for the next stage, instead of one in the protocol.
-        mark_failures: Whether an answer with NaN or infinity is marked as `NOT_FINITE`, and one that
-            reports the model's failure as `MODEL_FAILED`.
+        mark_failures: Whether an answer with NaN or infinity is marked as `NOT_FINITE`, and that to
+            a failure of the model as `MODEL_FAILED`.
     """
 
     content_type: str
