@@ -18,8 +18,6 @@ from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 
-_ONE_LOSS_SECONDS = 0.5  # all requests that end within this time were lost with the same hosts
-
 
 class Arms:
     """Production and a canary, while the canary takes requests.
@@ -51,7 +49,6 @@ class Arms:
         self._metrics = metrics
         self._evidence = FailureEvidence()
         self._loop = asyncio.get_running_loop()
-        self._lost_at = {PRODUCTION: float("-inf"), CANARY: float("-inf")}
 
     @property
     def version(self) -> str:
@@ -110,12 +107,9 @@ class Arms:
         if not failure:
             return
         self._metrics.arm_failures.labels(*label, failure).inc()
-        if failure == LOST and now - self._lost_at[arm] < _ONE_LOSS_SECONDS:
-            return  # a batch that is lost with its host is one event, not one of each caller
-        if failure == LOST:
-            self._lost_at[arm] = now
-        share = self.percent / 100
-        reason = self._evidence.failed(key, now, canary=arm == CANARY, share=share)
+        reason = self._evidence.add(
+            key, now, canary=arm == CANARY, percent=self.percent, lost=failure == LOST
+        )
         if reason and self._abort is not None:
             abort, self._abort = self._abort, None
             abort(reason)

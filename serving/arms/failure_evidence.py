@@ -1,33 +1,47 @@
-"""PROVISIONAL evidence that a canary fails more often than production."""
+"""The evidence of one server that a canary fails more often than production. Pure."""
 
 import math
 
-_RATIOS = (2.0, 5.0, 20.0, 100.0)
-_ALPHA = 0.01
-_MOST = 10_000
+from cloche.rollout.abort import AbortEvidence
+from cloche.rollout.recent_keys import RecentKeys
+
+_ALPHA = 0.005  # the chance of a false abort, of which the driver of a rollout has as much
+_FEWEST_FAILURES = 3  # of the canary, below which nothing aborts
+_ONE_LOSS_SECONDS = 0.5  # requests that are lost within this time were lost with the same hosts
 
 
 class FailureEvidence:
-    """The failures of both arms so far."""
+    """The failures of both arms so far: one for each caller and minute, or for each lost host."""
 
     def __init__(self) -> None:
-        self._logs = [0.0] * len(_RATIOS)
-        self._counted: dict[tuple[bytes, int], None] = {}
-        self._failures = [0, 0]
+        self._evidence = AbortEvidence()
+        self._recent = RecentKeys()
+        self._lost_at = {True: -math.inf, False: -math.inf}
+        self._failures = {True: 0, False: 0}
 
-    def failed(self, key: bytes, now: float, *, canary: bool, share: float) -> str:
-        """Add a failure; return why the canary is to be aborted, if it is."""
-        event = key, int(now // 60)
-        if event in self._counted or not 0 < share < 1:
+    def add(
+        self, key: bytes, now: float, *, canary: bool, percent: float, lost: bool = False
+    ) -> str:
+        """Add a failure, and return why the canary is to be aborted; empty if it is not.
+
+        Args:
+            key: The routing key of the request.
+            now: The time in seconds on a clock that never goes back.
+            canary: Whether it is a failure of the canary, and not of production.
+            percent: The share of the canary.
+            lost: Whether the host was lost, perhaps with other requests.
+        """
+        if lost:
+            if now - self._lost_at[canary] < _ONE_LOSS_SECONDS:
+                return ""
+            self._lost_at[canary] = now
+        if not self._recent.is_first(key, now):
             return ""
-        if len(self._counted) >= _MOST:
-            self._counted.clear()
-        self._counted[event] = None
         self._failures[canary] += 1
-        for place, ratio in enumerate(_RATIOS):
-            theta = ratio * share / (ratio * share + 1 - share)
-            self._logs[place] += math.log(theta / share if canary else (1 - theta) / (1 - share))
-        evidence = sum(map(math.exp, self._logs)) / len(_RATIOS)
-        if evidence < 1 / _ALPHA:
+        self._evidence.add(percent, **{"canary" if canary else "production": 1})
+        if self._failures[True] < _FEWEST_FAILURES or self._evidence.log_e < -math.log(_ALPHA):
             return ""
-        return f"{self._failures[1]} failures of the canary and {self._failures[0]} of production"
+        return (
+            f"it failed {self._failures[True]} callers at a share of {percent:g} %, and production "
+            f"failed {self._failures[False]}"
+        )

@@ -49,7 +49,7 @@ class Canary(PythonModel):
             if any(bad):
                 deed(self.fault)()
             if self.fault == NAN:
-                return [math.nan if one else answer for one, answer in zip(bad, answers, strict=True)]
+                return [math.nan if one else self.number for one in bad]
         return answers
 
 
