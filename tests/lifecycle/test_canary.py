@@ -180,7 +180,8 @@ def test_every_protocol_and_door_reaches_the_same_arm(registry: Registry, serve:
     keys = {arm: next(k for k in map(str, range(100)) if arm_of(server, k) == arm) for arm in ARMS}
     row, packed = {"a": 0.0}, {"content-type": "application/json", "content-encoding": "gzip"}
     tensor = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
-    records = json.dumps({"dataframe_records": [row]}).encode()
+    by_mlflow = {"dataframe_records": [row]}
+    records = json.dumps(by_mlflow).encode()
     counted = server.metric("cloche_arm_requests_total")
     with grpc.insecure_channel(server.grpc_address()) as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -191,7 +192,7 @@ def test_every_protocol_and_door_reaches_the_same_arm(registry: Registry, serve:
                 for path, body in (
                     ("/v2/models/m/infer", {"inputs": [tensor]}),
                     ("/v1/models/m:predict", {"instances": [row]}),
-                    ("/predictions/m", {"dataframe_records": [row]}),
+                    ("/predictions/m", by_mlflow),
                 )
             ]
             answers.append(
@@ -212,7 +213,7 @@ def test_every_protocol_and_door_reaches_the_same_arm(registry: Registry, serve:
     ):
         for key in keys.values():
             response = requests.post(
-                server.url + path, json={"instances": [row]} if "v1" in path else json.loads(records),
+                server.url + path, json={"instances": [row]} if "v1" in path else by_mlflow,
                 headers={"x-routing-key": key}, timeout=60,
             )  # fmt: skip
             assert response.headers["x-model-version"] == version
