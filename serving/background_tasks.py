@@ -1,8 +1,13 @@
-"""Background tasks, held by strong references: the event loop itself keeps only weak ones."""
+"""Background tasks, held by strong references: the event loop itself keeps only weak ones.
+
+And how long a process that ended is left alone before the next one is started.
+"""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
+
+_RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
 
 
 class Tasks:
@@ -33,3 +38,8 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def restart_delay(failures: int) -> float:
+    """Return the seconds before a process is started again after so many failures in a row."""
+    return _RESTART_DELAYS[min(failures, len(_RESTART_DELAYS) - 1)]

@@ -1,6 +1,6 @@
 """Adds an accelerated twin to a version that is already registered: the order of the steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,15 +15,14 @@ from cloche.training.acceleration.proof_process import make_twin_in_process
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import RegistryError, TrainingError, TwinRefused
-from cloche.training.gate.candidate import Candidate, fetch
+from cloche.training.gate.fetched_version import FetchedVersion, fetch
 from cloche.training.gate.holdout import fetch_holdout
 from cloche.training.gate.model_probe import model_rows
 from cloche.training.gate.policy import carried_policy
 from cloche.training.names import CHALLENGER
 from cloche.training.promotion.registry import find_model, find_version
 from cloche.training.recipe.sections import Data
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 @dataclass(frozen=True)
@@ -75,32 +74,32 @@ def accelerate_version(
     entry = find_version(client, model, number)
     with TemporaryDirectory(prefix="cloche-") as folder:
         say(f"fetching {model} version {number}")
-        candidate = fetch(entry, Path(folder))
-        rows = _rows(client, candidate, data)
-        python = _interpreter(candidate, env_manager, cache, say)
+        fetched = fetch(entry, Path(folder))
+        rows = _rows(client, fetched, data)
+        python = _interpreter(fetched, env_manager, cache, say)
         say(f"proving a twin on {len(rows):,} rows and adversarial ones")
         try:
             twin = make_twin_in_process(
-                candidate.folder, rows, extra_names=extra_names, python=python
+                fetched.folder, rows, extra_names=extra_names, python=python
             )
         except TwinRefused as refusal:
             withdraw(client, entry)
-            raise TwinRefused(f"{candidate.label} gets no accelerated twin: {refusal}") from refusal
+            raise TwinRefused(f"{fetched.label} gets no accelerated twin: {refusal}") from refusal
         except TrainingError as error:
-            raise TrainingError(f"{candidate.label}: {error}") from error
+            raise TrainingError(f"{fetched.label}: {error}") from error
     say("writing it beside the model")
     attach_to_version(client, entry, twin)
     return AcceleratedVersion(model, number, twin.proof)
 
 
-def _interpreter(candidate: Candidate, manager: str, cache: Path, say: Say) -> str:
+def _interpreter(fetched: FetchedVersion, manager: str, cache: Path, say: Say) -> str:
     """Return the interpreter to make the twin with; empty for the current interpreter."""
     also = extra_requirements("acceleration")
     try:
-        python = interpreter(candidate.folder, manager, cache, say, also=also)
+        python = interpreter(fetched.folder, manager, cache, say, also=also)
     except NotBuilt as error:
-        raise TrainingError(f"{candidate.label}: {error}") from error
-    if not python and (differs := mismatches(candidate.folder)):
+        raise TrainingError(f"{fetched.label}: {error}") from error
+    if not python and (differs := mismatches(fetched.folder)):
         say(
             f"this environment is not the one that it was logged with: {', '.join(differs)}. "
             "--env-manager uv proves the twin in that one"
@@ -108,19 +107,19 @@ def _interpreter(candidate: Candidate, manager: str, cache: Path, say: Say) -> s
     return python
 
 
-def _rows(client: MlflowClient, candidate: Candidate, data: str | None) -> pd.DataFrame:
-    policy = carried_policy(candidate.model.metadata)
+def _rows(client: MlflowClient, fetched: FetchedVersion, data: str | None) -> pd.DataFrame:
+    policy = carried_policy(fetched.model.metadata)
     if data is not None:
         frame = load_table(Data(source=data)).frame
         target = policy.target if policy else ""
     elif policy is not None:
-        frame = fetch_holdout(client, policy, candidate.version.run_id).frame
+        frame = fetch_holdout(client, policy, fetched.version.run_id).frame
         target = policy.target
     else:
         raise RegistryError(
-            f"{candidate.label} was not trained by Cloche and carries no rows; "
+            f"{fetched.label} was not trained by Cloche and carries no rows; "
             "name some like those that it will be asked about: --data FILE"
         )
-    rows = model_rows(frame, candidate.model, target, [])
+    rows = model_rows(frame, fetched.model, target, [])
     # A model that takes tensors gets no twin, so any table will do.
     return rows if isinstance(rows, pd.DataFrame) else frame

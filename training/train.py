@@ -20,7 +20,7 @@ from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.split import Split, split, validation_split
 from cloche.training.errors import TwinRefused
-from cloche.training.evaluation.evaluate import Evaluation, evaluate, outcome_of
+from cloche.training.evaluation.evaluate import Evaluation, evaluate, predict_pairs
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.names import CHALLENGER
@@ -36,8 +36,7 @@ from cloche.training.tracking import training_run as record
 from cloche.training.tracking.model_card import model_card
 from cloche.training.tracking.run import training_run
 from cloche.training.tracking.stores import check_stores, translated_errors
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 EXAMPLE_ROWS = 2
 
@@ -192,7 +191,7 @@ def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say
 
     def judge_params(params: dict[str, Any]) -> float:
         fitted = fit(recipe, inputs, parts.train[recipe.target], **params)
-        return score(metric, outcome_of(fitted, target, judged, parts.holdout[recipe.target]))
+        return score(metric, predict_pairs(fitted, target, judged, parts.holdout[recipe.target]))
 
     def on_trial(trial: Trial) -> None:
         trials.append(trial)

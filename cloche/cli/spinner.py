@@ -1,6 +1,6 @@
 """Progress on stderr: the current step with a spinner on a terminal, plain lines in a pipe."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
@@ -8,12 +8,14 @@ from time import monotonic
 from rich.console import Console
 from rich.markup import escape
 
+from cloche.values.progress import Say
+
 # A pipe has no spinner: after this many seconds without a line, the running step is named again.
 REPEAT_SECONDS = 5.0
 
 
 @contextmanager
-def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str], None]]:
+def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Say]:
     """Yield a function to be called with the description of each step as it begins.
 
     Args:
@@ -43,9 +45,7 @@ def steps(title: str, repeat: float = REPEAT_SECONDS) -> Iterator[Callable[[str]
 
 
 @contextmanager
-def _lines(
-    console: Console, title: str, started: float, repeat: float
-) -> Iterator[Callable[[str], None]]:
+def _lines(console: Console, title: str, started: float, repeat: float) -> Iterator[Say]:
     """Write a line for each step, and repeat the line of a step that takes long."""
     current, told, ended = title, Event(), Event()
 

@@ -30,6 +30,7 @@ from packaging.requirements import Requirement
 from cloche.processes.child_variables import for_builds
 from cloche.processes.private_folders import make_private
 from cloche.registry.installed_packages import PythonEnv, python_env, python_version
+from cloche.values.progress import Say
 
 LOCAL = "local"
 _COMPLETE = ".complete"
@@ -120,7 +121,7 @@ def interpreter(
     artifacts: Path,
     manager: str,
     cache: Path,
-    say: Callable[[str], None],
+    say: Say,
     *,
     also: Sequence[str] = (),
 ) -> str:
@@ -151,7 +152,7 @@ def build(
     artifacts: Path,
     manager: str,
     cache: Path,
-    say: Callable[[str], None] = _logger.info,
+    say: Say = _logger.info,
     *,
     also: Sequence[str] = (),
 ) -> Path:

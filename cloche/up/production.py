@@ -1,7 +1,5 @@
 """The first half of `cloche up`: ensures that a version is in production, and trains if needed."""
 
-from collections.abc import Callable
-
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -9,8 +7,7 @@ from cloche.training.names import CHALLENGER, GATE, PRODUCTION
 from cloche.training.promotion.promote import promote
 from cloche.training.recipe.schema import Recipe
 from cloche.training.train import train
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 def ensure_candidate(recipe: Recipe, say: Say) -> None:

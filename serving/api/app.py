@@ -13,8 +13,8 @@ from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.api.routes import Route
 from cloche.serving.api.state_pages import Page, StatePages
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.openapi import docs_page, document
 from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.uri import Reference
@@ -44,7 +44,7 @@ class App:
 
     def __init__(
         self,
-        catalog: Catalog,
+        models: ServedModels,
         predictions: Predictions,
         state: StatePages,
         *,
@@ -52,7 +52,7 @@ class App:
         hosts: AllowedHosts,
         webhook_secret: str = "",
     ) -> None:
-        self._catalog = catalog
+        self._models = models
         self._predictions = predictions
         self._access = access
         self._hosts = hosts
@@ -120,17 +120,17 @@ class App:
     def _model(self, route: Route) -> ServedModel:
         """The model of a route."""
         if route.name is None:
-            if (only := self._catalog.only) is None:
+            if (only := self._models.only) is None:
                 raise HttpError(
                     404, "RESOURCE_DOES_NOT_EXIST",
                     "This server does not serve exactly one model; use /models/NAME/invocations.",
                 )  # fmt: skip
             return only
-        model = self._catalog.get(route.name)
+        model = self._models.get(route.name)
         if model is None:
             name, colon, _ = route.name.rpartition(":")  # unknown verbs are read as part of a name
             verb = route.protocol.unknown_verb
-            if verb and colon and self._catalog.get(name) is not None:
+            if verb and colon and self._models.get(name) is not None:
                 raise HttpError(404, "ENDPOINT_NOT_FOUND", verb)
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
@@ -150,7 +150,7 @@ class App:
         now = datetime.now(UTC).timestamp()
         if not is_genuine(dict(scope["headers"]), payload, self._webhook_secret, now):
             raise HttpError(401, "UNAUTHENTICATED", "This message was not signed with the secret.")
-        self._catalog.wake()
+        self._models.wake()
         await respond(send, 202, b"")
 
     async def _livez(self, _: Scope, send: Send) -> None:
@@ -158,7 +158,7 @@ class App:
 
     async def _version(self, _: Scope, send: Send) -> None:
         versions = {
-            model.current.description["mlflow_version"] for model in self._catalog if model.current
+            model.current.description["mlflow_version"] for model in self._models if model.current
         }
         if len(versions) != 1:
             raise HttpError(
@@ -169,12 +169,12 @@ class App:
 
     async def _openapi(self, _: Scope, send: Send) -> None:
         described = document.document(
-            self._catalog, guarded=self._access.guarded, named=self._hosts.guarded
+            self._models, guarded=self._access.guarded, named=self._hosts.guarded
         )
         await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:
-        await respond(send, 200, docs_page.page(self._catalog).encode(), _HTML, page.SAFE)
+        await respond(send, 200, docs_page.page(self._models).encode(), _HTML, page.SAFE)
 
 
 def _check_method(scope: Scope, allowed: Sequence[bytes]) -> None:

@@ -21,9 +21,9 @@ from cloche.serving.queue.prediction_request import (
     EXPIRED,
     HOST_LOST,
     NOT_REPEATED,
+    AnswerReceiver,
     PredictionRequest,
     RequestEnded,
-    RequestOutcome,
 )
 from cloche.serving.settings import Settings
 from cloche.serving.web import cross_origin
@@ -107,15 +107,15 @@ class Predictions:
             HttpError: The request ended without an answer of a host.
             ClientLeft: The client closed its connection.
         """
-        outcome: asyncio.Future[Answer] = self._loop.create_future()
-        self.submit(exchange, item, outcome, client_left=client_left, time_limit=time_limit)
+        receiver: asyncio.Future[Answer] = self._loop.create_future()
+        self.submit(exchange, item, receiver, client_left=client_left, time_limit=time_limit)
         try:
-            return await outcome
+            return await receiver
         except RequestEnded as ended:
             raise self.error_of(exchange, ended) from None
 
     def submit(
-        self, exchange: Exchange, item: Item, outcome: RequestOutcome, *,
+        self, exchange: Exchange, item: Item, receiver: AnswerReceiver, *,
         client_left: Callable[[], bool], time_limit: float = math.inf,
     ) -> None:  # fmt: skip
         """Queue a request.
@@ -131,7 +131,7 @@ class Predictions:
             arrived=exchange.started,
             deadline=exchange.started + min(self._settings.request_timeout, time_limit),
             item=item,
-            outcome=outcome,
+            receiver=receiver,
             client_left=client_left,
         )
         arms = model.arms

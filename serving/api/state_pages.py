@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from cloche.serving.api.status import Status
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.protocols.catalog import PROTOCOLS
 from cloche.serving.protocols.protocol import ServerPath
@@ -29,10 +29,10 @@ class StatePages:
         guarded: The pages that need an API key if there are any, by path.
     """
 
-    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
-        self._catalog = catalog
+    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+        self._models = models
         self._metrics = metrics
-        self._status = Status(catalog, metrics)
+        self._status = Status(models, metrics)
         self.probes: dict[str, Page] = {
             "/readyz": self._readyz,
             "/ping": self._ping,
@@ -63,30 +63,30 @@ class StatePages:
         return statuses == [200]
 
     async def _readyz(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
-        models = {model.name: model.describe() for model in self._catalog}
+        ready = self._models.ready
+        models = {model.name: model.describe() for model in self._models}
         body = {
             "ready": ready,
-            "draining": self._catalog.draining,
-            "follows": self._catalog.alias or None,
-            "problem": self._catalog.problem or None,
+            "draining": self._models.draining,
+            "follows": self._models.alias or None,
+            "problem": self._models.problem or None,
             "models": models,
         }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
+        ready = self._models.ready
         await respond(send, 200 if ready else 503, b"\n")
 
     async def _server_path(self, path: ServerPath, _: Scope, send: Send) -> None:
-        ready = self._catalog.ready
-        document = path.answer(ready, [model.name for model in self._catalog])
+        ready = self._models.ready
+        document = path.answer(ready, [model.name for model in self._models])
         status = 503 if path.is_readiness and not ready else 200
         await respond(send, status, json.dumps(document).encode())
 
     async def _metrics_page(self, scope: Scope, send: Send) -> None:
         now = asyncio.get_running_loop().time()
-        for model in self._catalog:
+        for model in self._models:
             waiting = model.current.queued if model.current else 0
             age = now - model.read_at
             self._metrics.set_gauges(

@@ -7,8 +7,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.uri import Reference
 
@@ -16,8 +16,8 @@ from cloche.serving.registry.uri import Reference
 class Status:
     """Reports the state of one server."""
 
-    def __init__(self, catalog: Catalog, metrics: Metrics) -> None:
-        self._catalog = catalog
+    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+        self._models = models
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._started = datetime.now(UTC)
@@ -27,15 +27,15 @@ class Status:
 
         If the server has only one model, that one is in detail whatever the name.
         """
-        model = self._catalog.only or self._catalog.get(name)
+        model = self._models.only or self._models.get(name)
         return {
             "started": self._started.isoformat(),
             "clock": self._loop.time(),
-            "draining": self._catalog.draining,
-            "complete": self._catalog.complete,
+            "draining": self._models.draining,
+            "complete": self._models.complete,
             "models": [
                 {"name": one.name, "ready": one.ready, "version": _version(one)}
-                for one in sorted(self._catalog, key=lambda one: one.name)
+                for one in sorted(self._models, key=lambda one: one.name)
             ],
             "model": None if model is None else self._in_detail(model),
         }

@@ -1,4 +1,4 @@
-"""Requests of a model that has a canary, as far as the arms see them: outcomes that are counted."""
+"""Requests of a model that has a canary: attempts of the canary, and who receives the answers."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ from cloche.serving.queue.prediction_request import (
     HOST_LOST,
     NOT_REPEATED,
     STOPPED,
+    AnswerReceiver,
     PredictionRequest,
     RequestEnded,
-    RequestOutcome,
 )
 
 if TYPE_CHECKING:
@@ -39,56 +39,56 @@ def _unmarked(answer: Answer) -> Answer:
     return answer._replace(body_type=answer.body_type & ~(NOT_FINITE | MODEL_FAILED))
 
 
-class ProductionOutcome:
-    """Receives the outcome of a request of production, counts it, and passes it on."""
+class ProductionReceiver:
+    """Receives the answer to a request of production, counts it, and passes it on."""
 
-    __slots__ = ("_arms", "_key", "_outcome", "_started")
+    __slots__ = ("_arms", "_key", "_receiver", "_started")
 
-    def __init__(self, arms: "Arms", key: bytes, outcome: RequestOutcome, started: float) -> None:
+    def __init__(self, arms: "Arms", key: bytes, receiver: AnswerReceiver, started: float) -> None:
         self._arms = arms
         self._key = key
-        self._outcome = outcome
+        self._receiver = receiver
         self._started = started
 
     def done(self) -> bool:
         """Whether the request has ended."""
-        return self._outcome.done()
+        return self._receiver.done()
 
     def set_result(self, answer: Answer) -> None:
         """End the request with the answer of a host."""
         reason = failure(answer)
         if reason != REFUSED:  # nobody knows whether the canary would have refused it
             self._arms.count(PRODUCTION, self._key, reason, self._started)
-        self._outcome.set_result(_unmarked(answer))
+        self._receiver.set_result(_unmarked(answer))
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request without an answer of a host."""
         if reason := _ENDINGS.get(ended.reason):
             self._arms.count(PRODUCTION, self._key, reason, self._started)
-        self._outcome.set_exception(ended)
+        self._receiver.set_exception(ended)
 
 
-class SecondOutcome:
-    """Receives production's outcome of a request that the canary has failed or refused."""
+class FallbackReceiver:
+    """Receives production's answer to a request that the canary has failed or refused."""
 
-    __slots__ = ("_attempt", "_outcome")
+    __slots__ = ("_attempt", "_receiver")
 
-    def __init__(self, attempt: "CanaryAttempt", outcome: RequestOutcome) -> None:
+    def __init__(self, attempt: "CanaryAttempt", receiver: AnswerReceiver) -> None:
         self._attempt = attempt
-        self._outcome = outcome
+        self._receiver = receiver
 
     def done(self) -> bool:
         """Whether the request has ended."""
-        return self._outcome.done()
+        return self._receiver.done()
 
     def set_result(self, answer: Answer) -> None:
         """End the request, and count a refusal if the canary alone refuses the request."""
         self._attempt.settle(refused_alone=answer.status < 400)
-        self._outcome.set_result(_unmarked(answer))
+        self._receiver.set_result(_unmarked(answer))
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request without an answer of a host."""
-        self._outcome.set_exception(ended)
+        self._receiver.set_exception(ended)
 
 
 class CanaryAttempt:
@@ -110,7 +110,7 @@ class CanaryAttempt:
         self._timer = loop.call_at(deadline, self._expire)
         self._attempt: PredictionRequest | None = PredictionRequest(
             rows=original.rows, size=original.size, arrived=original.arrived, deadline=deadline,
-            item=original.item, outcome=self, client_left=original.client_left,
+            item=original.item, receiver=self, client_left=original.client_left,
             attempts=1,  # so that the loss of its host ends it, and production is asked
         )  # fmt: skip
 
@@ -122,7 +122,7 @@ class CanaryAttempt:
 
     def done(self) -> bool:
         """Whether the attempt has ended, or nobody waits for it any more."""
-        return self._attempt is None or self._original.outcome.done()
+        return self._attempt is None or self._original.receiver.done()
 
     def set_result(self, answer: Answer) -> None:
         """Answer by the canary, unless its answer is a failure."""
@@ -178,7 +178,7 @@ class CanaryAttempt:
     def _fall_back(self, reason: str) -> None:
         """Have production answer; an empty reason is no fault of the canary."""
         if reason == REFUSED:
-            self._original.outcome = SecondOutcome(self, self._original.outcome)
+            self._original.receiver = FallbackReceiver(self, self._original.receiver)
         elif reason:
             self._count(reason)
         self._arms.fall_back(self._original, reason or "ended")

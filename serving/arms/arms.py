@@ -10,7 +10,7 @@ from cloche.serving.arms.arm_requests import (
     LOST,
     PRODUCTION,
     CanaryAttempt,
-    ProductionOutcome,
+    ProductionReceiver,
 )
 from cloche.serving.arms.failure_evidence import FailureEvidence
 from cloche.serving.arms.routing_key import routing_key
@@ -80,7 +80,7 @@ class Arms:
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
-            request.outcome = ProductionOutcome(self, key, request.outcome, now)
+            request.receiver = ProductionReceiver(self, key, request.receiver, now)
         return pool.submit(request)
 
     def fall_back(self, request: PredictionRequest, reason: str) -> None:

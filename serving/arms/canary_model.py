@@ -17,6 +17,7 @@ from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import ABORTED, CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import with_alias
 
 _DEFAULT_PERCENT = 1.0
@@ -28,7 +29,7 @@ class CanaryModel(ServedModel):
 
     def __init__(
         self, production: ServedModel, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, abort: Callable[[dict[str, Any], str], None],
+        make: MakeVersionPool, abort: Callable[[ResolvedVersion, str], None],
     ) -> None:  # fmt: skip
         """Have no version yet; `abort` is called with the version that failed, and the reason."""
         uri = replace(with_alias(production.uri.model, CANARY), name=production.name)
@@ -36,7 +37,7 @@ class CanaryModel(ServedModel):
         self.history = production.history
         self._production = production
         self._report_abort = abort
-        self._target: dict[str, Any] | None = None
+        self._target: ResolvedVersion | None = None
         self._percent = _DEFAULT_PERCENT
         self._percent_problem = ""
 
@@ -49,29 +50,29 @@ class CanaryModel(ServedModel):
         """The reason why the canary takes no requests; empty when it does."""
         return super().problem or self._percent_problem
 
-    def follow_target(self, target: dict[str, Any] | None) -> None:
+    def follow_target(self, target: ResolvedVersion | None) -> None:
         """Take requests by the version that the alias names now; None if it names none."""
-        if target is None or target["identity"] != self._target_identity:
+        if target is None or target.identity != self._wanted_identity:
             self.end()
         self._target = target
         if target is None:
             return
-        self._percent, self._percent_problem = _read_percent(target["canary_percent"])
+        self._percent, self._percent_problem = _read_percent(target.canary_percent)
         if self._production.arms is not None:
             self._production.arms.percent = self._percent
-        if "refused" in target:
+        if target.problem:
             self._give_up()
-            self._note_read_error(target["refused"])
+            self._note_read_error(target.problem)
         else:
             self._read_error = ""
-            self._apply_target(target)
+            self._apply(target)
 
     def end(self) -> None:
         """Take no further requests, and close the version pool after its running batches."""
         self._give_up()
         if self.current is not None:
             self.retire(self.current)
-        self._target, self._target_identity, self._state = None, "", ServingState()
+        self._target, self._wanted_identity, self._state = None, "", ServingState()
 
     def take(self, identity: str) -> ServedPool | None:
         """Hand over the version pool, if it serves this version and can answer requests."""
@@ -100,7 +101,7 @@ class CanaryModel(ServedModel):
 
     def describe(self) -> dict[str, Any]:
         """The entry of the canary in `/readyz`."""
-        version = self._target["version"] if self._target is not None else None
+        version = self._target.version if self._target is not None else None
         described = super().describe()
         return {
             "version": version,
@@ -111,15 +112,15 @@ class CanaryModel(ServedModel):
     def _give_back(self, requests: Sequence[PredictionRequest]) -> None:
         """Have production answer what waits for the canary."""
         for request in requests:
-            if isinstance(request.outcome, CanaryAttempt):
-                request.outcome.give_back()
+            if isinstance(request.receiver, CanaryAttempt):
+                request.receiver.give_back()
             elif self._production.current is not None:
                 self._production.current.adopt([request])
             else:
                 request.end(STOPPED)
 
     @property
-    def _has_other(self) -> bool:
+    def _another_serves(self) -> bool:
         return True  # production
 
     def _successor(self) -> ServedPool | None:
@@ -154,6 +155,6 @@ def aborted_problem(version: str, state: str) -> str:
     )
 
 
-def is_aborted(target: dict[str, Any]) -> bool:
+def is_aborted(target: ResolvedVersion) -> bool:
     """Whether the registry says that a version's rollout was aborted."""
-    return str(target["rollout"]).startswith(ABORTED)
+    return target.rollout.startswith(ABORTED)

@@ -1,6 +1,7 @@
 """A served model whose production may have a canary beside it."""
 
 import logging
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +13,7 @@ from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import ABORTED
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 
 _SECONDS = 15.0  # for one question to the registry
@@ -61,40 +63,44 @@ class ProductionModel(ServedModel):
                 "version": self._canary_version, "percent": 0.0, "ready": False, "loading": None,
                 "problem": self._canary_problem,
             }  # fmt: skip
-        elif self._poller.has_canary:
+        elif self._poller.canary is not None:
             described["canary"] = self._canary.describe()
         return described
 
-    def _apply_target(self, target: dict[str, Any]) -> None:
-        identity = target["identity"]
-        looked, canary = "canary" in target, target.pop("canary", None)
+    async def _poll(self) -> None:
+        await super()._poll()
+        if self._poller.looked:
+            canary = self._poller.canary
+            promoted = canary is not None and canary.identity == self._wanted_identity
+            self._follow_canary(None if promoted else canary)
+
+    def _apply(self, resolved: ResolvedVersion) -> None:
+        """Load the version that the registry names, unless it is the canary, which is loaded."""
+        identity = resolved.identity
         if identity != self._state.identity and (promoted := self._canary.take(identity)):
             self._give_up()
-            self._switch(promoted, target)
+            self._switch(promoted, resolved)
             self._log_served(promoted, 0.0)
-            self._loads.start(self._complete(promoted, target))
-        super()._apply_target(target)
-        if looked:
-            self._poller.has_canary = canary is not None
-            self._follow_canary(canary if canary and canary["identity"] != identity else None)
+            self._loads.start(self._complete(promoted, resolved))
+        super()._apply(resolved)
 
-    def _follow_canary(self, canary: dict[str, Any] | None) -> None:
+    def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""
         if canary is None:
             self._canary.follow_target(None)
             if self._canary_problem == self._refusal:
                 self._canary_problem = ""
             return
-        self._canary_version = canary["version"]
+        self._canary_version = canary.version
         self._canary_problem = self._refusal or self._abort_problem(canary)
         self._canary.follow_target(None if self._canary_problem else canary)
 
-    def _abort_problem(self, canary: dict[str, Any]) -> str:
+    def _abort_problem(self, canary: ResolvedVersion) -> str:
         """Why an aborted version takes no requests; empty for other versions."""
-        identity, version = canary["identity"], canary["version"]
+        identity, version = canary.identity, canary.version
         if is_aborted(canary):
             self._aborted.pop(identity, None)  # from now on the tag says so
-            return aborted_problem(version, canary["rollout"])
+            return aborted_problem(version, canary.rollout)
         if identity not in self._aborted:
             return ""
         if self._poller.began > self._written_at.get(identity, self._poller.began):
@@ -104,30 +110,30 @@ class ProductionModel(ServedModel):
             self._writes.start(self._write(canary, self._aborted[identity]))
         return aborted_problem(version, self._aborted[identity])
 
-    def _abort(self, canary: dict[str, Any], reason: str) -> None:
+    def _abort(self, canary: ResolvedVersion, reason: str) -> None:
         """End a canary at once, and tell the registry."""
-        state = self._aborted[canary["identity"]] = f"{ABORTED}: {reason}"
-        self._written_at.pop(canary["identity"], None)
-        self._canary_version = canary["version"]
-        self._canary_problem = aborted_problem(canary["version"], state)
+        state = self._aborted[canary.identity] = f"{ABORTED}: {reason}"
+        self._written_at.pop(canary.identity, None)
+        self._canary_version = canary.version
+        self._canary_problem = aborted_problem(canary.version, state)
         _logger.error("The canary is %s", state, extra=self._label(canary))
         self._canary.end()
         self._writes.start(self._write(canary, state))
 
-    async def _write(self, canary: dict[str, Any], state: str) -> None:
+    async def _write(self, canary: ResolvedVersion, state: str) -> None:
         """Write the tag of an aborted version, and take its alias away; a poll tries it again."""
-        about = {"model": self.uri.model, "version": canary["version"], "state": state}
+        about = {"model": self.uri.model, "version": canary.version, "state": state}
         try:
             await self._registry.call("end_canary", _SECONDS, **about)
-            self._written_at[canary["identity"]] = self._loop.time()
+            self._written_at[canary.identity] = self._loop.time()
         except ServingError as error:
             _logger.warning(
                 "The registry cannot be told that the canary is aborted, and is told again. %s",
                 error, extra=self._label(canary),
             )  # fmt: skip
 
-    def _label(self, canary: dict[str, Any]) -> dict[str, str]:
-        return {"model": self.name, "version": canary["version"]}
+    def _label(self, canary: ResolvedVersion) -> dict[str, str]:
+        return {"model": self.name, "version": canary.version}
 
 
 class _Poller(RegistryPoller):
@@ -136,14 +142,16 @@ class _Poller(RegistryPoller):
     The question for an absent alias costs about half of one for production's version.
 
     Attributes:
-        has_canary: Whether the last look found a canary.
+        canary: The canary that the last look has found; None if there is none.
+        looked: Whether the last poll looked for a canary.
         began: The time at which the last poll began, on the loop's clock.
     """
 
     def __init__(self, registry: Registry, uri: ModelUri) -> None:
         super().__init__(registry, "resolve_arms", _SECONDS, uri=asdict(uri), canary=True)
-        self.has_canary = False
-        self.began = self._looked_at = float("-inf")
+        self.canary: ResolvedVersion | None = None
+        self.looked = False
+        self.began = self._looked_at = -math.inf
         self._polls = 0
 
     def wake(self) -> None:
@@ -152,12 +160,15 @@ class _Poller(RegistryPoller):
         super().wake()
 
     async def poll(self) -> Any:
-        """Poll the registry now, and return its answer."""
-        self.began = self._loop.time()
-        due = self.has_canary or self._polls % _LOOK_POLLS == 0
-        due = due or self.began - self._looked_at >= _LOOK_SECONDS
+        """Poll the registry now, and return what it says of production's version."""
+        self.looked, self.began = False, self._loop.time()
+        look = self.canary is not None or self._polls % _LOOK_POLLS == 0
+        look = look or self.began - self._looked_at >= _LOOK_SECONDS
         self._polls += 1
-        if due:
-            self._looked_at = self.began
-        self._params["canary"] = due
-        return await super().poll()
+        self._params["canary"] = look
+        resolved = await super().poll()
+        if look:
+            self.looked, self._looked_at = True, self.began
+            canary = resolved.pop("canary")
+            self.canary = None if canary is None else ResolvedVersion.from_json(canary)
+        return resolved

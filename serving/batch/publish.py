@@ -65,16 +65,16 @@ class Publisher:
         self.early = merge_parts.EarlyMerge(job, work_dir.parts, self._fresh)
 
     def publish(
-        self, parts: list[FinishedPart], made: dict[str, Any], report: dict[str, Any],
-        sure: Callable[[], None],
+        self, parts: list[FinishedPart], manifest: dict[str, Any], report: dict[str, Any],
+        check_lock: Callable[[], None],
     ) -> dict[str, bytes]:  # fmt: skip
         """Publish the output, its manifest, its reports and its quarantine.
 
         Args:
             parts: All finished parts, in row order.
-            made: The manifest (see `manifest_of`); the sizes of the files are added to it.
+            manifest: The manifest (see `manifest_of`); the sizes of the files are added to it.
             report: The report; see `cloche.serving.batch.report.render.document`.
-            sure: Raises if the output must not be marked as complete.
+            check_lock: Raises if the output must not be marked as complete.
 
         Returns:
             The contents of the manifest and the reports, by file name.
@@ -88,7 +88,7 @@ class Publisher:
                 self._job, parts, self._work_dir.parts, empty_schema(self._job)
             )
             make = self._directory if self._output.directory else self._file
-            pages["manifest.json"] = make(parts, schema, made, pages, sure)
+            pages["manifest.json"] = make(parts, schema, manifest, pages, check_lock)
         except OSError as error:
             raise JobFailed(
                 f"{self._output}: cannot be written: {error.strerror}. {RESUME}"
@@ -96,56 +96,56 @@ class Publisher:
         return {PurePath(self._output.beside(what)).name: page for what, page in pages.items()}
 
     def _file(
-        self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
-        pages: dict[str, bytes], sure: Callable[[], None],
+        self, parts: list[FinishedPart], schema: pa.Schema, manifest: dict[str, Any],
+        pages: dict[str, bytes], check_lock: Callable[[], None],
     ) -> bytes:  # fmt: skip
         output, ready, fresh = self._output, self._work_dir.ready, self._fresh
         if not self.early.close(schema):
             merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, fresh)
-        made["files"] = {output.name: {"size": fresh.stat().st_size}}
-        sure()  # checked before the first change and again before the last
+        manifest["files"] = {output.name: {"size": fresh.stat().st_size}}
+        check_lock()  # checked before the first change and again before the last
         output.place.remove(output.beside("manifest.json"))
         for what, page in pages.items():
             output.place.write(output.beside(what), page)
         quarantine = output.beside("quarantine.jsonl")
-        if made["refused"]:
+        if manifest["refused"]:
             self._quarantine(parts, ready / quarantine)
             output.place.put(ready / quarantine, quarantine)
         else:
             output.place.remove(quarantine)
         output.place.put(fresh, output.name)
-        sure()
-        manifest = _json(made)
-        output.place.write(output.beside("manifest.json"), manifest)
-        return manifest
+        check_lock()
+        content = _json(manifest)
+        output.place.write(output.beside("manifest.json"), content)
+        return content
 
     def _directory(
-        self, parts: list[FinishedPart], schema: pa.Schema, made: dict[str, Any],
-        pages: dict[str, bytes], sure: Callable[[], None],
+        self, parts: list[FinishedPart], schema: pa.Schema, manifest: dict[str, Any],
+        pages: dict[str, bytes], check_lock: Callable[[], None],
     ) -> bytes:  # fmt: skip
         output = self._output
         merge_parts.unify(self._job, parts, self._work_dir.parts, schema)
         fresh = self._work_dir.ready / output.name
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
-        made["files"] = {}
+        manifest["files"] = {}
         for part in parts:
             if part.data is not None:
                 place = fresh / f"part-{part.data.name}"
                 os.link(self._work_dir.parts / part.data.name, place)
-                made["files"][f"{output.name}/{place.name}"] = {"size": place.stat().st_size}
-        if not made["files"]:
+                manifest["files"][f"{output.name}/{place.name}"] = {"size": place.stat().st_size}
+        if not manifest["files"]:
             place = fresh / f"part-000000.{output.format}"
             merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, place)
-        if made["refused"]:
+        if manifest["refused"]:
             self._quarantine(parts, fresh / "_quarantine.jsonl")
-        manifest = _json(made)
-        for what, page in {**pages, "manifest.json": manifest}.items():
+        content = _json(manifest)
+        for what, page in {**pages, "manifest.json": content}.items():
             atomic_write.write(fresh / f"_{what}", page)
         atomic_write.write(fresh / "_SUCCESS", b"")
-        sure()
-        output.place.put_directory(fresh, output.name, ("_manifest.json", "_SUCCESS"), sure)
-        return manifest
+        check_lock()
+        output.place.put_directory(fresh, output.name, ("_manifest.json", "_SUCCESS"), check_lock)
+        return content
 
     def _quarantine(self, parts: list[FinishedPart], place: Path) -> None:
         with place.open("wb") as file:

@@ -1,6 +1,5 @@
 """Checks whether a job may start, continue or is finished, given earlier jobs of this output."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from cloche.values import tensors
+from cloche.values.progress import Say
 
 _METADATA = "cloche"  # key in the metadata of models that Cloche trained
 
@@ -55,7 +55,7 @@ def finished(
     return record
 
 
-def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[str], None]) -> Job:
+def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Say) -> Job:
     """Pin a new job: its version, inputs, layout and column types.
 
     Raises:
@@ -78,7 +78,7 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    reading = _reading(request, inputs, description, say)
+    csv_options = _csv_options(request, inputs, description, say)
     _refuse_lacking(inputs, _needed(schema), f", which {model} needs")
     layout = _layout(request, inputs, output)
     features = _features(request, inputs, schema)
@@ -92,8 +92,8 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Callable[[
     if schema is None:
         _refuse_unclear(inferred, model)
     return Job(
-        model, inputs.inputs, layout, request.part_rows, request.limit.given,
-        inferred, features, environment, reading.options,
+        model, inputs.fingerprints, layout, request.part_rows, request.limit.given,
+        inferred, features, environment, csv_options.options,
     )  # fmt: skip
 
 
@@ -118,9 +118,7 @@ def _refuse_lacking(inputs: Inputs, needed: list[str], why: str) -> None:
         raise JobFailed(f"{absent}{why}. {inputs.advice(needed)}".rstrip())
 
 
-def _reading(
-    request: JobOptions, inputs: Inputs, description: Model, say: Callable[[str], None]
-) -> CsvOptions:
+def _csv_options(request: JobOptions, inputs: Inputs, description: Model, say: Say) -> CsvOptions:
     """Choose the CSV options of the input: the given ones override those of the training table.
 
     Scored tables need not be written like the training table: if the version's columns are found
@@ -135,21 +133,21 @@ def _reading(
         return PLAIN
     carried = (description.metadata or {}).get(_METADATA) or {}
     recorded = carried.get("reading") or {}
-    reading = merge(recorded, request.options)
+    csv_options = merge(recorded, request.options)
     schema = description.get_input_schema()
     needed = _needed(schema)
-    inputs.read_by(reading)
-    if reading == PLAIN or request.options:
-        return reading
+    inputs.set_csv_options(csv_options)
+    if csv_options == PLAIN or request.options:
+        return csv_options
     if _lacking(inputs, needed):
-        inputs.read_by(PLAIN)
+        inputs.set_csv_options(PLAIN)
         if not _lacking(inputs, needed):
-            say(f"read as plain CSV: read like the table of the training ({reading}), it lacks "
+            say(f"read as plain CSV: read like the table of the training ({csv_options}), it lacks "
                 "columns")  # fmt: skip
             return PLAIN
-        inputs.read_by(reading)
-    say(f"read like the table of the training: {reading} (--options gives others)")
-    return reading
+        inputs.set_csv_options(csv_options)
+    say(f"read like the table of the training: {csv_options} (--options gives others)")
+    return csv_options
 
 
 def _lacking(inputs: Inputs, needed: list[str]) -> bool:
@@ -224,20 +222,20 @@ def _difference(request: JobOptions, inputs: Inputs, output: Output, before: Job
 
     With `--resume` the pinned version is kept, even if the alias has moved in the meantime.
     """
-    for name, state in inputs.inputs.items():
-        if name not in before.inputs:
+    for name, state in inputs.fingerprints.items():
+        if name not in before.fingerprints:
             return f"{name} was not part of its input"
-        if before.inputs[name] != state:
+        if before.fingerprints[name] != state:
             return f"{name} has changed since"
-    if gone := before.inputs.keys() - inputs.inputs.keys():
+    if gone := before.fingerprints.keys() - inputs.fingerprints.keys():
         return f"{min(gone)} is gone"
     return _other_options(request, inputs, output, before)
 
 
 def _other_options(request: JobOptions, inputs: Inputs, output: Output, before: Job) -> str:
-    inputs.read_by(CsvOptions(before.reading))
+    inputs.set_csv_options(CsvOptions(before.csv_options))
     given = merge({}, request.options).options
-    if any(before.reading.get(name) != value for name, value in given.items()):
+    if any(before.csv_options.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
     if request.model != before.model.uri or not request.resume:
         model = pin(request.model, request.cache)

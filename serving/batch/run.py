@@ -1,6 +1,6 @@
 """Runs the steps of a job, from the pinned version to the finished output."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -26,8 +26,7 @@ from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 def score(
@@ -76,7 +75,9 @@ def score(
             report_document = summary(job, parts, manifest)
             manifest["drift"] = drift(report_document) if report_document["profiled"] else ""
             manifest["drifted"] = drifted(report_document)
-            pages = publisher.publish(parts, manifest, report_document, sure=output_lock.check)
+            pages = publisher.publish(
+                parts, manifest, report_document, check_lock=output_lock.check
+            )
         except BaseException:
             job_run.fail()
             raise

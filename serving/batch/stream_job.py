@@ -9,7 +9,7 @@ from typing import IO
 from cloche.serving.batch import overlap_checks, resume_checks
 from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.partitions import Partitioner
-from cloche.serving.batch.input.sources import opened_file
+from cloche.serving.batch.input.sources import opened_files
 from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
@@ -19,11 +19,12 @@ from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.publish import empty_schema, manifest_of
 from cloche.serving.batch.report.render import nulls
 from cloche.serving.batch.scoring.local_engine import Engine
+from cloche.values.progress import Say
 
 
 def score(
     request: JobOptions, inputs: Inputs, output: Output, *, engine: Engine, sink: IO[bytes],
-    refused: Callable[[bytes], object], say: Callable[[str], None], on_progress: ProgressCallback,
+    refused: Callable[[bytes], object], say: Say, on_progress: ProgressCallback,
 ) -> JobResult:  # fmt: skip
     """Score the inputs into `sink`; lines about refused rows go to `refused`.
 
@@ -32,7 +33,7 @@ def score(
         JobFailed: The job cannot continue.
         ServingError: The version cannot be pinned.
     """
-    overlap_checks.refuse("standard output", opened_file(sink), inputs.reads())
+    overlap_checks.refuse("standard output", opened_files(sink), inputs.reads())
     started = perf_counter()
     job = resume_checks.pin_job(request, inputs, output, say)
     with tempfile.TemporaryDirectory(prefix="cloche-") as name:

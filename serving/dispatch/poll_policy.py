@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 _LONGEST_SECONDS = 60.0  # longest pause between two polls, unless the interval is longer
-_SHARE = 0.1  # the share of a server's time that its polls may take
+_MOST_TIME_SHARE = 0.1  # the share of a server's time that its polls may take
 _JITTER = 0.2
 
 
@@ -35,11 +35,11 @@ class PollPace:
 
     Attributes:
         took: The duration of the last poll in seconds, with or without an answer.
-        busy: The shorter duration of the last two polls: a single slow poll means little.
+        shorter_of_last_two: The shorter of the last two durations: a single slow poll means little.
     """
 
     took: float = 0.0
-    busy: float = 0.0
+    shorter_of_last_two: float = 0.0
 
     def after(self, seconds: float) -> "PollPace":
         """The pace after a poll that took so long."""
@@ -52,5 +52,5 @@ class PollPace:
             interval: The seconds between polls of a registry that answers at once.
             jitter: A random number between 0 and 1, which spreads servers that started together.
         """
-        wanted = max(interval, self.busy * (1 / _SHARE - 1))
+        wanted = max(interval, self.shorter_of_last_two * (1 / _MOST_TIME_SHARE - 1))
         return min(wanted, max(interval, _LONGEST_SECONDS)) * (1 - _JITTER * jitter)

@@ -20,13 +20,14 @@ from cloche.serving.dispatch.version_load import LoadFailures, VersionLoad, sent
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 
 _RESOLVE_SECONDS = 15.0
 _RETRY_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
-MakeVersionPool = Callable[[str, dict[str, Any]], Awaitable[ServedPool]]
+MakeVersionPool = Callable[[str, ResolvedVersion], Awaitable[ServedPool]]
 
 
 class ServedModel:
@@ -62,7 +63,7 @@ class ServedModel:
         self._make_pool = make
         self.in_progress = 0
         self._state = ServingState()
-        self._target_identity = ""  # the identity of the version that the registry named last
+        self._wanted_identity = ""  # the identity of the version that the registry named last
         self._read_error = ""  # why the registry could not be read
         self._failures = LoadFailures()
         self._loop = asyncio.get_running_loop()
@@ -90,11 +91,11 @@ class ServedModel:
         """The reason why the version that the registry names does not serve; empty when it does."""
         if self._read_error:
             return self._read_error
-        if failure := self._failures.reason(self._target_identity):
+        if failure := self._failures.reason(self._wanted_identity):
             return failure
         if self.loading is not None:
             return self.loading.sentence
-        return "" if self._target_identity else "The first version is being loaded."
+        return "" if self._wanted_identity else "The first version is being loaded."
 
     async def follow(self, interval: float) -> None:
         """Poll the registry every `interval` seconds, until this task is cancelled.
@@ -130,7 +131,7 @@ class ServedModel:
 
     async def _poll(self) -> None:
         try:
-            target: dict[str, Any] = await self._poller.poll()
+            resolved = ResolvedVersion.from_json(await self._poller.poll())
         except RegistryUnreachable as error:
             if self.current is None and self.loading is None:
                 await self._start_from_cache(error)
@@ -140,20 +141,20 @@ class ServedModel:
             raise
         self.read_at = self._loop.time()
         self._read_error = ""
-        self._apply_target(target)
+        self._apply(resolved)
 
-    def _apply_target(self, target: dict[str, Any]) -> None:
+    def _apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names if needed, and cancel any other load."""
-        self._target_identity = identity = target["identity"]
+        self._wanted_identity = identity = resolved.identity
         if self.current is not None and identity == self._state.identity:
-            self.current.retry = target["retry"]
-        if not should_load(self._state, identity, target["revision"]):
+            self.current.retry = resolved.retry
+        if not should_load(self._state, identity, resolved.revision):
             self._give_up()
-        elif self.loading is None or self.loading.target["identity"] != identity:
+        elif self.loading is None or self.loading.resolved.identity != identity:
             self._give_up()
             if self._failures.is_paused(identity, self._loop.time()):
                 return
-            self.loading = load = VersionLoad(self.name, target)
+            self.loading = load = VersionLoad(self.name, resolved)
             self._failures.begin(identity)
             load.task = self._loads.start(self._load(load))
         else:
@@ -166,49 +167,49 @@ class ServedModel:
             self._metrics.swaps.labels(self.name, "given up").inc()
 
     async def _start_from_cache(self, error: RegistryUnreachable) -> None:
-        target = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
-        if target is None:
+        cached = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        if cached is None:
             raise RegistryUnreachable(
                 f"{error} Of what served behind {self.uri.text}, nothing is in the cache."
             )
         _logger.warning(
             "The registry cannot be read; the version that served last is taken from the cache.",
-            extra={"model": self.name, "version": target["version"]},
+            extra={"model": self.name, "version": cached["version"]},
         )
-        self._apply_target(target)
+        self._apply(ResolvedVersion.from_json(cached))
 
     async def _load(self, load: VersionLoad) -> None:
         try:
-            fresh = await self._make_pool(self.name, load.target)
-            await fresh.start(beside=self._has_other)
+            fresh = await self._make_pool(self.name, load.resolved)
+            await fresh.start(another_serves=self._another_serves)
         except (VersionRefused, HostFailed) as error:
-            self._refuse(load.target, error)
+            self._refuse(load.resolved, error)
         except ServingError as error:
-            self._note_failure(load.target, str(error), lasting=False)
+            self._note_failure(load.resolved, str(error), lasting=False)
         except Exception as error:
             _logger.exception("A load failed; it is tried again.", extra={"model": self.name})
-            start, kind = sentence_start(load.target), type(error).__name__
+            start, kind = sentence_start(load.resolved), type(error).__name__
             reason = f"{start} cannot be loaded now: {kind}: {error}"
-            self._note_failure(load.target, reason, lasting=False)
+            self._note_failure(load.resolved, reason, lasting=False)
         else:
-            self._switch(fresh, load.target)
+            self._switch(fresh, load.resolved)
             self._log_served(fresh, load.seconds)
-            self._loads.start(self._complete(fresh, load.target))
+            self._loads.start(self._complete(fresh, load.resolved))
         finally:
             if self.loading is load:
                 self.loading = None
 
-    async def _complete(self, fresh: ServedPool, target: dict[str, Any]) -> None:
+    async def _complete(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
         """Wait until a version that its twin serves has its model, and record it in the cache."""
         try:
             await fresh.complete()
             if self.current is fresh:
                 await self._registry.call(
-                    "remember", _RESOLVE_SECONDS, uri=self.uri.text, target=target
+                    "remember", _RESOLVE_SECONDS, uri=self.uri.text, resolved=asdict(resolved)
                 )
         except HostFailed as error:
             if self.current is fresh:
-                self._refuse(target, error)
+                self._refuse(resolved, error)
         except ServingError:
             _logger.exception(
                 "The version that serves cannot be recorded in the cache.",
@@ -225,21 +226,23 @@ class ServedModel:
                    "seconds": round(seconds, 3)},
         )  # fmt: skip
 
-    def _refuse(self, target: dict[str, Any], error: Exception) -> None:
+    def _refuse(self, resolved: ResolvedVersion, error: Exception) -> None:
         """Stop serving a version that cannot be loaded, even if its twin answers already."""
         served, serving = self._state.identity, self.current
-        if served == target["identity"] and serving is not None:
+        if served == resolved.identity and serving is not None:
             served = ""
             self.retire(serving)
-        self._state = ServingState(served, target["revision"])
+        self._state = ServingState(served, resolved.revision)
         self._metrics.swaps.labels(self.name, "failed").inc()
-        self._note_failure(target, f"{sentence_start(target)} cannot serve: {error}", lasting=True)
+        self._note_failure(
+            resolved, f"{sentence_start(resolved)} cannot serve: {error}", lasting=True
+        )
 
-    def _switch(self, fresh: ServedPool, target: dict[str, Any]) -> None:
+    def _switch(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
         """Serve with `fresh` from now on, and note since when."""
         self.since = datetime.now(UTC)
         self.history.invalidate()
-        self._state = ServingState(target["identity"])
+        self._state = ServingState(resolved.identity)
         self._failures.clear()
         self.serve(fresh)
 
@@ -259,7 +262,7 @@ class ServedModel:
         task.add_done_callback(lambda _: self._retired.pop(task))
 
     @property
-    def _has_other(self) -> bool:
+    def _another_serves(self) -> bool:
         """Whether a version serves while another one is loaded."""
         return self.current is not None
 
@@ -272,11 +275,11 @@ class ServedModel:
             _logger.error("%s", reason, extra={"model": self.name})
         self._read_error = reason
 
-    def _note_failure(self, target: dict[str, Any], reason: str, *, lasting: bool) -> None:
+    def _note_failure(self, resolved: ResolvedVersion, reason: str, *, lasting: bool) -> None:
         if not lasting:
-            self._failures.pause(target["identity"], self._loop.time() + _RETRY_SECONDS)
+            self._failures.pause(resolved.identity, self._loop.time() + _RETRY_SECONDS)
             self._loop.call_later(_RETRY_SECONDS, self.wake)
-        if self._failures.note(target["identity"], reason, lasting=lasting):
+        if self._failures.note(resolved.identity, reason, lasting=lasting):
             _logger.error("%s", reason, extra={"model": self.name})
 
     def describe(self) -> dict[str, Any]:

@@ -54,8 +54,8 @@ class ServedPool(Protocol):
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
 
-    async def start(self, *, beside: bool = True) -> None:
-        """Load every replica; `beside` says whether another version serves meanwhile.
+    async def start(self, *, another_serves: bool = True) -> None:
+        """Load every replica; `another_serves` says whether another version serves meanwhile.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.

@@ -90,13 +90,15 @@ class StagedPool:
         """An estimate of the seconds until all requests that wait now are scored."""
         return sum(pool.seconds_to_drain for pool in self._pools)
 
-    async def start(self, *, beside: bool = True) -> None:
+    async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica of every stage, and score the first stage's input example.
 
         Raises:
             HostFailed: A stage cannot be loaded, or the stages do not fit each other.
         """
-        starts = [asyncio.create_task(pool.start(beside=beside)) for pool in self._pools]
+        starts = [
+            asyncio.create_task(pool.start(another_serves=another_serves)) for pool in self._pools
+        ]
         try:
             await asyncio.gather(*starts)
             self._check_fit()
@@ -159,12 +161,12 @@ class StagedPool:
         return next((pool.version for pool in self._pools if pool.model == model), "")
 
     def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
-        """Create the request to one stage, whose outcome leads to the next one."""
+        """Create the request to one stage, whose answer goes to the next one."""
         return PredictionRequest(
             rows=request.rows, size=max(request.size, len(item.table)), arrived=request.arrived,
             deadline=request.deadline,
             item=item._replace(as_table=stage < len(self._pools) - 1),
-            outcome=_StageOutcome(self, request, stage), client_left=request.unwanted,
+            receiver=_StageReceiver(self, request, stage), client_left=request.unwanted,
         )  # fmt: skip
 
     def receive(self, request: PredictionRequest, stage: int, answer: Answer) -> None:
@@ -201,16 +203,16 @@ class StagedPool:
         if example is None:
             return
         loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Answer] = loop.create_future()
+        receiver: asyncio.Future[Answer] = loop.create_future()
         body = example.encode()
         request = PredictionRequest(
             rows=1, size=len(body), arrived=loop.time(), deadline=loop.time() + 3600.0,
-            item=Item(_JSON, body, "input example"), outcome=outcome, client_left=lambda: False,
+            item=Item(_JSON, body, "input example"), receiver=receiver, client_left=lambda: False,
         )  # fmt: skip
         self._pools[0].forward(self._staged(request, 0, request.item))
         try:
             async with asyncio.timeout(self._example_seconds):
-                answer = await outcome
+                answer = await receiver
         except (TimeoutError, RequestEnded) as error:
             raise HostFailed("The stages did not score the first one's input example.") from error
         if answer.status != _OK:
@@ -218,7 +220,7 @@ class StagedPool:
             raise HostFailed(f"The stages cannot score the first one's input example: {said}")
 
 
-class _StageOutcome:
+class _StageReceiver:
     """Receives what a stage answers to one request."""
 
     __slots__ = ("_pool", "_stage", "request")
@@ -230,7 +232,7 @@ class _StageOutcome:
 
     def done(self) -> bool:
         """Whether the request has ended."""
-        return self.request.outcome.done()
+        return self.request.receiver.done()
 
     def set_result(self, answer: Answer) -> None:
         """Go on with the stage's answer."""
@@ -243,7 +245,7 @@ class _StageOutcome:
 
 def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]:
     """Return the clients' requests to which some requests to a stage belong."""
-    return [one.outcome.request for one in requests if isinstance(one.outcome, _StageOutcome)]
+    return [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
 
 
 class _StageSuccessor:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import Any
+
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _REMIND_SECONDS = 30.0  # until the first log line on a load that still runs; doubled each time
 _logger = logging.getLogger(__name__)
@@ -14,9 +15,9 @@ class VersionLoad:
 
     task: asyncio.Task[None]
 
-    def __init__(self, model: str, target: dict[str, Any]) -> None:
-        """Record that the version `target` of `model` is being loaded."""
-        self.target = target
+    def __init__(self, model: str, resolved: ResolvedVersion) -> None:
+        """Record that the version `resolved` of `model` is being loaded."""
+        self.resolved = resolved
         self.since = datetime.now(UTC)
         self._model = model
         self._loop = asyncio.get_running_loop()
@@ -32,11 +33,11 @@ class VersionLoad:
     @property
     def sentence(self) -> str:
         """A sentence on the load, for as long as it runs."""
-        return f"{sentence_start(self.target)} is being loaded, since {self.since:%H:%M:%S} UTC."
+        return f"{sentence_start(self.resolved)} is being loaded, since {self.since:%H:%M:%S} UTC."
 
     def describe(self) -> dict[str, str]:
         """The entry of the load in `/readyz`."""
-        return {"version": self.target["version"], "since": self.since.isoformat()}
+        return {"version": self.resolved.version, "since": self.since.isoformat()}
 
     def remind(self) -> None:
         """Log now and then that the load still runs."""
@@ -51,12 +52,12 @@ class VersionLoad:
 
     @property
     def _label(self) -> dict[str, str]:
-        return {"model": self._model, "version": self.target["version"]}
+        return {"model": self._model, "version": self.resolved.version}
 
 
-def sentence_start(target: dict[str, Any]) -> str:
+def sentence_start(resolved: ResolvedVersion) -> str:
     """The version as the beginning of a sentence; models outside a registry have no number."""
-    return f"Version {target['version']}" if target["version"] else "The model"
+    return f"Version {resolved.version}" if resolved.version else "The model"
 
 
 class LoadFailures:

@@ -14,7 +14,7 @@ from typing import Any
 from cloche.serving.dispatch.broken_host_check import BrokenHostCheck
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
-from cloche.serving.dispatch.replica_pool import ReplicaPool
+from cloche.serving.dispatch.replicas import Replicas
 from cloche.serving.dispatch.served_pool import Successor
 from cloche.serving.errors import HostFailed, HostSilent
 from cloche.serving.observability.metrics import Metrics
@@ -57,7 +57,7 @@ class VersionPool:
         label = {"model": model, "version": version}
         self._settings = settings
         self._queue: Queue[PredictionRequest] = Queue(settings.queue, settings.batches)
-        self._replica_pool = ReplicaPool(
+        self._replicas = Replicas(
             label, path, settings=settings, metrics=metrics, spawn=spawn, idle=self._dispatch
         )
         # the batch that each busy replica scores; empty while it is checked
@@ -79,12 +79,12 @@ class VersionPool:
     @property
     def description(self) -> dict[str, Any]:
         """The hosts' description of the version."""
-        return self._replica_pool.description
+        return self._replicas.description
 
     @property
     def ready(self) -> bool:
         """Whether at least one replica is warm."""
-        return bool(self._replica_pool)
+        return bool(self._replicas)
 
     @property
     def queued(self) -> int:
@@ -94,21 +94,21 @@ class VersionPool:
     @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
-        return len(self._replica_pool)
+        return len(self._replicas)
 
     @property
     def seconds_to_drain(self) -> float:
         """An estimate of the seconds until all requests that wait now are scored."""
         batches = 1 + self._queue.rows / self._settings.batches.rows
-        return batches * self._batch_seconds / max(1, len(self._replica_pool))
+        return batches * self._batch_seconds / max(1, len(self._replicas))
 
-    async def start(self, *, beside: bool = True) -> None:
-        """Load every replica; see `ReplicaPool.start`.
+    async def start(self, *, another_serves: bool = True) -> None:
+        """Load every replica; see `Replicas.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._replica_pool.start(beside=beside)
+        await self._replicas.start(another_serves=another_serves)
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.
@@ -116,7 +116,7 @@ class VersionPool:
         Raises:
             HostFailed: A replica cannot load the model.
         """
-        await self._replica_pool.complete()
+        await self._replicas.complete()
 
     def has_room(self, request: PredictionRequest) -> bool:
         """Whether `submit` would queue a request now."""
@@ -163,7 +163,7 @@ class VersionPool:
             find_successor: Returns the version pool that serves by then. It takes over requests
                 that are left because a host was lost meanwhile.
         """
-        self._replica_pool.stop_replacing()
+        self._replicas.stop_replacing()
         if self._running and not self._skips_waiting:
             self._finished = self._loop.create_future()
             await asyncio.wait([self._finished])
@@ -175,7 +175,7 @@ class VersionPool:
             request.end(STOPPED)
         for request in itertools.chain(*self._running.values()):
             request.end(STOPPED if self.retry else NOT_REPEATED)
-        await self._replica_pool.close()
+        await self._replicas.close()
         if successor is None or successor.version != self.version:
             self._metrics.forget_version(self.model, self.version)
 
@@ -186,11 +186,11 @@ class VersionPool:
             self._finished.set_result(None)
 
     def _dispatch(self) -> None:
-        while self._replica_pool.has_idle and len(self._queue) and not self._held:
+        while self._replicas.has_idle and len(self._queue) and not self._held:
             now = self._loop.time()
             batch = [one for one in self._queue.next_batch(now) if not one.unwanted()]
             if batch:
-                self._start_batch(self._replica_pool.take(), batch)
+                self._start_batch(self._replicas.take(), batch)
             elif (wait_until := self._queue.wait_until(now)) is not None:
                 if self._wait_timer is None:
                     self._wait_timer = self._loop.call_at(wait_until, self._end_wait)
@@ -214,7 +214,7 @@ class VersionPool:
             return
         batch = self._running.pop(replica)
         if isinstance(result, HostFailed):
-            self._replica_pool.lose(replica, result)
+            self._replicas.lose(replica, result)
             self._end_or_retry(batch, result)
             self._dispatch()
         else:
@@ -235,7 +235,7 @@ class VersionPool:
                     self._settings.predict_timeout, partial(self._receive_check, replica, began)
                 )
                 return
-        self._replica_pool.give_back(replica)
+        self._replicas.give_back(replica)
 
     def _receive_check(self, replica: Replica, began: float, result: Result | HostFailed) -> None:
         if isinstance(result, HostFailed):
@@ -244,7 +244,7 @@ class VersionPool:
             del self._running[replica]
             now = self._loop.time()
             replica.broken_check = BrokenHostCheck.settled(now, now - began)
-            self._replica_pool.give_back(replica)
+            self._replicas.give_back(replica)
             self._dispatch()
             self._notify_finished()
 
@@ -257,7 +257,7 @@ class VersionPool:
         """Dispatch now if it is worth a batch, else when the requests that came were read."""
         if self._queue.worth_a_batch:
             self._dispatch()
-        elif self._scheduled_dispatch is None and self._replica_pool.has_idle:
+        elif self._scheduled_dispatch is None and self._replicas.has_idle:
             self._scheduled_dispatch = self._loop.call_soon(self._run_scheduled_dispatch)
 
     def _run_scheduled_dispatch(self) -> None:

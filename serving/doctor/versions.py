@@ -19,7 +19,8 @@ from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.registry import uri
 from cloche.serving.registry.error_messages import explain
-from cloche.serving.registry.resolver import ResolvedVersion, Resolver
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.settings import Settings
 

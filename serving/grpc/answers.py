@@ -19,8 +19,8 @@ from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.grpc import health
 from cloche.serving.host.codecs.open_inference.messages import SERVICE, message
 from cloche.serving.processes.frames import Answer, Item
@@ -91,13 +91,13 @@ class Call(NamedTuple):
 
 
 class Answers:
-    """Answers calls about the models of `catalog`."""
+    """Answers calls about `models`."""
 
     def __init__(
-        self, catalog: Catalog, predictions: Predictions, is_ready: Callable[[], Awaitable[bool]],
-        request_timeout: float,
+        self, models: ServedModels, predictions: Predictions,
+        is_ready: Callable[[], Awaitable[bool]], request_timeout: float,
     ) -> None:  # fmt: skip
-        self._catalog = catalog
+        self._models = models
         self._is_ready = is_ready
         self._tasks = Tasks()
         self._predictions = predictions
@@ -164,7 +164,7 @@ class Answers:
         return RouteTarget(model, named.model_version or None, OPEN_INFERENCE_GRPC, _INFER)
 
     def _model(self, name: str) -> ServedModel:
-        model = self._catalog.get(name)
+        model = self._models.get(name)
         if model is None:
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."

@@ -76,12 +76,12 @@ class _Host:
         path = Path(request["path"])
         known = {"twin": request["twin"], "name": request["model"], "version": request["version"]}
         try:
-            if request["early"] and (early := load_twin_first(path, **known)):
-                scorer, description = early
+            if request["twin_first"] and (by_twin := load_twin_first(path, **known)):
+                scorer, description = by_twin
                 self.send(control(Kind.TWIN_READY, {**description, "pid": os.getpid()}))
                 scorer.when_loaded(self._report_load)
                 return scorer
-            with priority.lowered() if request["gently"] else contextlib.nullcontext():
+            with priority.lowered() if request["low_priority"] else contextlib.nullcontext():
                 loaded = load(path, **known)
                 gc.collect()
         except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads

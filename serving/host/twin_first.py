@@ -42,7 +42,7 @@ class TwinFirstScorer:
         """Start to load the version by `load` in a thread."""
         self._loaded: Future[LoadedVersion] = Future()
         loading = cast("PyFuncModel", LoadingModel(metadata, self._model))
-        self._early = HostScorer(loading, decoder, twin, name=name, version=version)
+        self._by_twin = HostScorer(loading, decoder, twin, name=name, version=version)
         self._load = load
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
@@ -50,11 +50,11 @@ class TwinFirstScorer:
         """Answer each item, in order; see `HostScorer.score`."""
         if self._loaded.done():
             return self._loaded.result().scorer.score(items)
-        return self._early.score(items)
+        return self._by_twin.score(items)
 
     def check(self) -> Result:
         """Score the version's input example; see `HostScorer.check`."""
-        return (self._loaded.result().scorer if self._loaded.done() else self._early).check()
+        return (self._loaded.result().scorer if self._loaded.done() else self._by_twin).check()
 
     def when_loaded(self, callback: Callable[["Future[LoadedVersion]"], None]) -> None:
         """Call `callback`, in another thread, when the version is loaded or cannot be loaded."""

@@ -12,7 +12,7 @@ from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
 from cloche.serving.api.predictions import Predictions, item_of
 from cloche.serving.api.route_target import RouteTarget
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.processes.frames import Answer
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import HeaderList, HttpError
@@ -40,7 +40,7 @@ class FastPath:
     def __init__(
         self,
         target: Callable[[str], RouteTarget],
-        catalog: Catalog,
+        models: ServedModels,
         predictions: Predictions,
         *,
         access: Authentication,
@@ -48,9 +48,9 @@ class FastPath:
         max_body: int,
     ) -> None:
         self._route = target
-        self._catalog = catalog
+        self._models = models
         self._targets: dict[bytes, RouteTarget] = {}  # cached until a model is added or removed
-        self._changes = catalog.changes
+        self._changes = models.changes
         self._predictions = predictions
         self._access = access
         self._hosts = hosts
@@ -58,9 +58,9 @@ class FastPath:
 
     def target(self, url: bytes) -> RouteTarget | None:
         """The target of a POST to `url`; None if the request must go through ASGI."""
-        if self._changes != self._catalog.changes:
+        if self._changes != self._models.changes:
             self._targets.clear()
-            self._changes = self._catalog.changes
+            self._changes = self._models.changes
         return self._targets.get(url) or self._find_target(url)
 
     def take(

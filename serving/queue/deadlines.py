@@ -26,7 +26,7 @@ class Deadlines:
         requests = self._requests
         while requests:
             first = requests[0]
-            if not first.outcome.done():
+            if not first.receiver.done():
                 if first.deadline > now:
                     return
                 first.end(EXPIRED)

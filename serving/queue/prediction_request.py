@@ -1,4 +1,4 @@
-"""One prediction request inside the front: its body, its deadline, and its outcome."""
+"""One prediction request inside the front: its body, its deadline, and who receives its answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class RequestEnded(Exception):
         self.reason = reason
 
 
-class RequestOutcome(Protocol):
-    """Receives the outcome of a request: an asyncio future, or an object that needs no task."""
+class AnswerReceiver(Protocol):
+    """Receives the answer to a request: an asyncio future, or an object that needs no task."""
 
     def done(self) -> bool:
         """Whether the request has ended."""
@@ -39,12 +39,12 @@ STOPPED = "stopped"
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class PredictionRequest(Ticket):
-    """A ticket with its body, and the receiver of its outcome.
+    """A ticket with its body, and the receiver of its answer.
 
     Attributes:
         item: The data that the model host receives.
         deadline: The time at which the request expires, on the loop's clock.
-        outcome: The receiver of the answer, or of the reason for none.
+        receiver: The receiver of the answer, or of the reason for none.
         client_left: Returns whether the client closed its connection.
         attempts: The number of hosts that received the request.
         sent_at: The time at which a host last received it, on the loop's clock.
@@ -54,7 +54,7 @@ class PredictionRequest(Ticket):
 
     item: Item
     deadline: float
-    outcome: RequestOutcome
+    receiver: AnswerReceiver
     client_left: Callable[[], bool]
     attempts: int = 0
     sent_at: float = 0.0
@@ -63,18 +63,18 @@ class PredictionRequest(Ticket):
 
     def answer(self, answer: Answer, version: str) -> None:
         """End the request with the answer of a host of `version`, unless it has ended."""
-        if not self.outcome.done():
+        if not self.receiver.done():
             self.version = version
-            self.outcome.set_result(answer)
+            self.receiver.set_result(answer)
 
     def end(self, reason: str) -> None:
         """End the request without an answer, unless it has ended."""
-        if not self.outcome.done():
-            self.outcome.set_exception(RequestEnded(reason))
+        if not self.receiver.done():
+            self.receiver.set_exception(RequestEnded(reason))
 
     def unwanted(self) -> bool:
         """Whether nobody waits for the answer any more; ends the request if its client left."""
-        if self.outcome.done():
+        if self.receiver.done():
             return True
         if self.client_left():
             self.end(CLIENT_LEFT)

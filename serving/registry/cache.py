@@ -20,7 +20,7 @@ from pathlib import Path
 import mlflow
 
 from cloche.processes.private_folders import make_private
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _KEPT = 2  # versions for each URI: the one that serves, and the one that a rollback goes to
 _ACCOUNT = re.compile(r"://[^/@]*@")
@@ -44,9 +44,9 @@ class Cache:
         self._root = directory / _short(registry)
         self._versions = self._root / "versions"
 
-    def artifacts(self, target: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
-        """Return the directory with the artifacts of `target`; `fetch` fills it if it is absent."""
-        directory = self._directory(target)
+    def artifacts(self, resolved: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
+        """Return the directory with the artifacts of a version; if absent, `fetch` fills it."""
+        directory = self._directory(resolved)
         if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()
@@ -63,31 +63,31 @@ class Cache:
                     os.close(lock)
         return directory
 
-    def discard(self, target: ResolvedVersion) -> None:
+    def discard(self, resolved: ResolvedVersion) -> None:
         """Delete the artifacts of a version that turned out to be altered or incomplete."""
-        shutil.rmtree(self._directory(target), ignore_errors=True)
+        shutil.rmtree(self._directory(resolved), ignore_errors=True)
 
-    def remember(self, uri: str, target: ResolvedVersion) -> None:
-        """Record that `target` serves for `uri`, and delete versions that no URI used recently."""
+    def remember(self, uri: str, resolved: ResolvedVersion) -> None:
+        """Record the version that serves for `uri`, and delete those that no URI used recently."""
         file = self._record_path(uri)
-        before = [one for one in self._read_record(file) if one.identity != target.identity]
-        targets = [target, *before][:_KEPT]
+        before = [one for one in self._read_record(file) if one.identity != resolved.identity]
+        versions = [resolved, *before][:_KEPT]
         make_private(self._root)
         file.parent.mkdir(exist_ok=True)
         fresh = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-        fresh.write_text(json.dumps([dataclasses.asdict(one) for one in targets]))
+        fresh.write_text(json.dumps([dataclasses.asdict(one) for one in versions]))
         fresh.replace(file)
         self._prune()
 
     def last_good(self, uri: str) -> ResolvedVersion | None:
         """Return the version that last served for `uri`, if its artifacts are still cached."""
-        targets = self._read_record(self._record_path(uri))
-        if targets and all(self._directory(one).is_dir() for one in _with_stages(targets[0])):
-            return targets[0]
+        versions = self._read_record(self._record_path(uri))
+        if versions and all(self._directory(one).is_dir() for one in _with_stages(versions[0])):
+            return versions[0]
         return None
 
-    def _directory(self, target: ResolvedVersion) -> Path:
-        return self._versions / _short(target.artifact_identity)
+    def _directory(self, resolved: ResolvedVersion) -> Path:
+        return self._versions / _short(resolved.artifact_identity)
 
     def _read_record(self, file: Path) -> list[ResolvedVersion]:
         """Return the versions in a record file, the most recent first."""
@@ -105,8 +105,8 @@ class Cache:
         named = {
             self._directory(one).name
             for record in records
-            for target in self._read_record(record)
-            for one in _with_stages(target)
+            for resolved in self._read_record(record)
+            for one in _with_stages(resolved)
         }
         version_dirs = self._versions.iterdir() if self._versions.is_dir() else ()
         for directory in version_dirs:
@@ -127,8 +127,8 @@ class Cache:
         return self._root / "served" / f"{_short(uri)}.json"
 
 
-def _with_stages(target: ResolvedVersion) -> tuple[ResolvedVersion, ...]:
-    return (*target.stages, target)
+def _with_stages(resolved: ResolvedVersion) -> tuple[ResolvedVersion, ...]:
+    return (*resolved.stages, resolved)
 
 
 def _try_lock(directory: Path) -> int | None:

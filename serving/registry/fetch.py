@@ -12,39 +12,39 @@ from cloche.registry.version_listing import files_of, missing_files
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.error_messages import explain
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def fetch(target: ResolvedVersion, cache: Cache) -> Path:
-    """Return the directory with the artifacts of `target`, checked against its digest.
+def fetch(resolved: ResolvedVersion, cache: Cache) -> Path:
+    """Return the directory with the artifacts of `resolved`, checked against its digest.
 
     Raises:
         VersionRefused: The artifacts differ from what was promoted, or hold no model.
         RegistryUnreachable: Some artifacts cannot be downloaded at present.
     """
     # A local folder outside the registry is served in place, without a copy in the cache.
-    here = not target.model and Path(target.artifacts).is_dir()
+    here = not resolved.model and Path(resolved.artifacts).is_dir()
     place = (
-        Path(target.artifacts)
+        Path(resolved.artifacts)
         if here
-        else cache.artifacts(target, lambda fresh: _download(target, fresh))
+        else cache.artifacts(resolved, lambda fresh: _download(resolved, fresh))
     )
-    if target.digest or not here:
+    if resolved.digest or not here:
         _remove_bytecode(place)
-    if target.digest and (found := digest_tree(place)) != target.digest:
+    if resolved.digest and (found := digest_tree(place)) != resolved.digest:
         missing = missing_files(place)
-        cache.discard(target)
+        cache.discard(resolved)
         if missing:
-            raise _incomplete(target, missing)
+            raise _incomplete(resolved, missing)
         raise VersionRefused(
-            f"{target.artifacts}: its artifacts were altered: their digest is {found}, and "
-            f"{target.digest} was promoted. Promote a version that is whole."
+            f"{resolved.artifacts}: its artifacts were altered: their digest is {found}, and "
+            f"{resolved.digest} was promoted. Promote a version that is whole."
         )
     if not (place / "MLmodel").is_file():
-        cache.discard(target)
-        raise VersionRefused(f"{target.artifacts}: it holds no MLmodel file.")
+        cache.discard(resolved)
+        raise VersionRefused(f"{resolved.artifacts}: it holds no MLmodel file.")
     return place
 
 
@@ -58,16 +58,16 @@ def _remove_bytecode(place: Path) -> None:
         ) from error
 
 
-def _download(target: ResolvedVersion, place: Path) -> None:
-    artifacts = target.artifacts
+def _download(resolved: ResolvedVersion, place: Path) -> None:
+    artifacts = resolved.artifacts
     try:
         got = Path(
-            files_of(target.model, target.version).download_artifacts("", str(place))
-            if target.model
+            files_of(resolved.model, resolved.version).download_artifacts("", str(place))
+            if resolved.model
             else mlflow.artifacts.download_artifacts(artifact_uri=artifacts, dst_path=str(place))
         )
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _incomplete(target, ["MLmodel"]) from error
+        raise _incomplete(resolved, ["MLmodel"]) from error
     except MlflowException as error:
         raise RegistryUnreachable(f"{artifacts}: {explain(error)}") from error
     except OSError as error:
@@ -82,12 +82,12 @@ def _download(target: ResolvedVersion, place: Path) -> None:
             child.rename(place / child.name)
         got.rmdir()
     if not (place / "MLmodel").is_file():  # an object store reports no error for an absent folder
-        raise _incomplete(target, ["MLmodel"])
+        raise _incomplete(resolved, ["MLmodel"])
 
 
-def _incomplete(target: ResolvedVersion, missing: list[str]) -> RegistryUnreachable:
+def _incomplete(resolved: ResolvedVersion, missing: list[str]) -> RegistryUnreachable:
     return RegistryUnreachable(
-        f"{target.artifacts}: its artifacts cannot be fetched: {', '.join(missing)} "
+        f"{resolved.artifacts}: its artifacts cannot be fetched: {', '.join(missing)} "
         f"{'is' if len(missing) == 1 else 'are'} not in the store. Restore what was there; `cloche "
         "status` names the version."
     )

@@ -5,12 +5,12 @@ The history is only shown to people; which version is served does not depend on 
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from cloche.registry.run_link import run_link
 from cloche.registry.version_listing import versions_of
 from cloche.serving.registry.names import (
     EVIDENCE,
@@ -82,7 +82,7 @@ class History:
         metric = document["metric"]
         return {
             "run_id": run_id,
-            "link": self._link(run_id),
+            "link": run_link(self._resolver.client, run_id),
             "judged_at": document["judged_at"],
             "rows": document["holdout"]["rows"],
             "metric": metric,
@@ -92,16 +92,6 @@ class History:
                 for verdict in document["verdicts"]
             ],
         }
-
-    def _link(self, run_id: str) -> str | None:
-        """Return the URL of a run in MLflow's UI; None without a tracking server."""
-        server = urlsplit(mlflow.get_tracking_uri())
-        if server.scheme not in ("http", "https"):
-            return None
-        experiment = self._resolver.client.get_run(run_id).info.experiment_id
-        host = server.netloc.rpartition("@")[2]  # the link must not contain a password
-        path = server.path.rstrip("/")
-        return f"{server.scheme}://{host}{path}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _time(millis: int) -> str:

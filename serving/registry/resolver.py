@@ -3,11 +3,9 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -35,6 +33,7 @@ from cloche.serving.registry.names import (
     RETRY_TAG,
     ROLLOUT_TAG,
 )
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias
 
 _MOST_STAGES = 8
@@ -43,65 +42,6 @@ _NOTHING = (
     "no version stands behind it. cloche status lists what is there; cloche promote NAME puts a "
     f"version behind @{PRODUCTION}. Or name the registry that has it in MLFLOW_TRACKING_URI."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedVersion:
-    """The version to which a model URI resolves.
-
-    Attributes:
-        version: The number of the version; empty for artifacts outside the registry.
-        artifacts: The URI of the artifacts; only for messages where `model` is set.
-        identity: A text that differs between any two versions, even of a registry that was set up
-            again under the same address. With stages, it differs for each combination.
-        revision: A hash that changes whenever the version, its tags or its aliases change.
-        digest: The digest that the artifacts must have; empty if none was recorded.
-        twin: The digest of the twin that may answer in the model's place: empty without a twin, ANY
-            for artifacts outside the registry, where no digest can be recorded.
-        model: The name of the registered model; empty for artifacts outside the registry.
-        retry: Whether a request whose model host was lost may be sent to another host.
-        before: The URI of the stage before the model; empty without one.
-        stages: The versions of the stages before the model, in the order of the rows, if they were
-            resolved.
-        own_identity: The identity without the stages; empty without stages.
-        canary_percent: The tag that gives a canary's share; empty without one.
-        rollout: The tag that tells the state of the version's rollout; empty without one.
-    """
-
-    version: str
-    artifacts: str
-    identity: str
-    revision: str
-    digest: str = ""
-    twin: str = ""
-    model: str = ""
-    retry: bool = True
-    before: str = ""
-    stages: "tuple[ResolvedVersion, ...]" = ()
-    own_identity: str = ""
-    canary_percent: str = ""
-    rollout: str = ""
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":
-        """Create what `asdict` has made a JSON object of."""
-        stages = tuple(cls.from_json(one) for one in fields.get("stages", ()))
-        return cls(**{**fields, "stages": stages})
-
-    @property
-    def artifact_identity(self) -> str:
-        """A text that differs between any two versions, whatever their stages."""
-        return self.own_identity or self.identity
-
-    def after(self, stage: "ResolvedVersion") -> "ResolvedVersion":
-        """Return this version behind a stage, with all that is before the stage."""
-        return replace(
-            self,
-            stages=(*stage.stages, replace(stage, stages=())),
-            own_identity=self.identity,
-            identity=f"{stage.identity} {self.identity}",
-            revision=f"{stage.revision} {self.revision}",
-        )
 
 
 class Resolver:
@@ -133,7 +73,7 @@ class Resolver:
         if uri.reference is Reference.ARTIFACTS:
             return _outside(uri.text)
         with translated_errors(uri.text):
-            return _target(self._find(uri))
+            return _resolved(self._find(uri))
 
     def resolve_with_stages(
         self, uri: ModelUri, *, most_stages: int = _MOST_STAGES
@@ -144,22 +84,22 @@ class Resolver:
             VersionRefused: `uri`, or that of a stage, resolves to no version.
             RegistryUnreachable: The registry does not answer.
         """
-        target = self.resolve(uri)
-        if not target.before:
-            return target
+        resolved = self.resolve(uri)
+        if not resolved.before:
+            return resolved
         if not most_stages:
             raise VersionRefused(
                 f"{uri.text}: its tags {BEFORE_TAG} name more than {_MOST_STAGES} stages, or each "
                 "other in a circle."
             )
         try:
-            stage = self.resolve_with_stages(parse(target.before), most_stages=most_stages - 1)
+            stage = self.resolve_with_stages(parse(resolved.before), most_stages=most_stages - 1)
         except (ModelUriError, VersionRefused) as error:
             raise VersionRefused(
-                f"{target.artifacts}: the stage before it (tag {BEFORE_TAG}) cannot be found: "
+                f"{resolved.artifacts}: the stage before it (tag {BEFORE_TAG}) cannot be found: "
                 f"{error}"
             ) from error
-        return target.after(stage)
+        return resolved.after(stage)
 
     def find_canary(self, model: str) -> ResolvedVersion | None:
         """Return the canary of a registered model, without stages; None if it has none.
@@ -246,7 +186,7 @@ def _outside(artifacts: str) -> ResolvedVersion:
     )
 
 
-def _target(found: ModelVersion) -> ResolvedVersion:
+def _resolved(found: ModelVersion) -> ResolvedVersion:
     tags = dict(found.tags)
     accelerated = tags.get(ACCELERATED_TAG) == ONNX
     twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""

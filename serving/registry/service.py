@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
-from cloche.serving.registry.resolver import ResolvedVersion, Resolver
-from cloche.serving.registry.uri import ModelUri, Reference, with_alias
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.resolver import Resolver
+from cloche.serving.registry.uri import ModelUri, with_alias
 
 _QUERIES = "queries"
 # Each kind of work has its own threads: a silent registry does not block the cache, and a long
@@ -48,13 +49,12 @@ class Service:
 
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """Return the version to which a URI resolves now, with the stages before it."""
-        return asdict(self._resolver.resolve_with_stages(_uri(uri)))
+        return asdict(self._resolver.resolve_with_stages(ModelUri.from_json(uri)))
 
     def resolve_arms(self, uri: dict[str, Any], canary: bool) -> dict[str, Any]:
         """Return what `resolve` does, and under the key `canary` the canary if it is asked for."""
-        parsed = _uri(uri)
-        target = asdict(self._resolver.resolve_with_stages(parsed))
-        return target | {"canary": self._canary(parsed.model)} if canary else target
+        resolved = self.resolve(uri)
+        return resolved | {"canary": self._canary(uri["model"])} if canary else resolved
 
     def end_canary(self, model: str, version: str, state: str) -> None:
         """Record the end of a canary in the registry."""
@@ -66,34 +66,34 @@ class Service:
 
     def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the newest versions of the model of a URI, with who promoted them and why."""
-        return self._history.versions(_uri(uri))
+        return self._history.versions(ModelUri.from_json(uri))
 
-    def fetch(self, target: dict[str, Any]) -> str:
+    def fetch(self, resolved: dict[str, Any]) -> str:
         """Return the directory of a version's artifacts, checked against its digest."""
-        return str(fetch(ResolvedVersion.from_json(target), self._cache))
+        return str(fetch(ResolvedVersion.from_json(resolved), self._cache))
 
     def environment(self, artifacts: str, manager: str) -> str:
         """Build the Python environment of a version; return the path of its interpreter."""
         return str(env_manager.build(Path(artifacts), manager, self._cache_directory))
 
-    def remember(self, uri: str, target: dict[str, Any]) -> None:
+    def remember(self, uri: str, resolved: dict[str, Any]) -> None:
         """Record the version that serves for a URI, to serve it when the registry is down."""
-        self._cache.remember(uri, ResolvedVersion.from_json(target))
+        self._cache.remember(uri, ResolvedVersion.from_json(resolved))
 
     def last_good(self, uri: str) -> dict[str, Any] | None:
         """Return the version that last served for a URI; None if it is not cached."""
-        target = self._cache.last_good(uri)
-        return asdict(target) if target else None
+        resolved = self._cache.last_good(uri)
+        return asdict(resolved) if resolved else None
 
     def _canary(self, model: str) -> dict[str, Any] | None:
-        """Return the canary with its stages; if those cannot be found, why, as `refused`."""
+        """Return the canary with its stages, or with the problem that those cannot be found."""
         found = self._resolver.find_canary(model)
         if found is None or not found.before:
             return asdict(found) if found else None
         try:
             return asdict(self._resolver.resolve_with_stages(with_alias(model, CANARY)))
         except VersionRefused as error:
-            return asdict(found) | {"refused": str(error)}
+            return asdict(replace(found, problem=str(error)))
 
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
@@ -112,11 +112,6 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
         for line in requests:
             kind = _KINDS.get(json.loads(line)["call"], _QUERIES)
             threads[kind].submit(answer, line)
-
-
-def _uri(parts: dict[str, Any]) -> ModelUri:
-    """Return the URI whose fields the front sent as JSON."""
-    return ModelUri(**{**parts, "reference": Reference(parts["reference"])})
 
 
 def _answer(service: Service, line: bytes) -> dict[str, Any]:

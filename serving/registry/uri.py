@@ -5,8 +5,10 @@ The parser queries no registry. It decodes no percent-encoding after `models:/`,
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from cloche.serving.errors import ModelUriError
@@ -46,6 +48,11 @@ class ModelUri:
     reference: Reference
     value: str = ""
     model: str = ""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "ModelUri":
+        """Create what `asdict` has made a JSON object of."""
+        return cls(**{**fields, "reference": Reference(fields["reference"])})
 
 
 def parse(text: str) -> ModelUri:

@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Accept no more connections, and have `answer` end."""
-        self._runtime.catalog.draining = True
+        self._runtime.models.draining = True
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -106,7 +106,7 @@ def _grpc_server(
     from cloche.serving.grpc.answers import Answers  # noqa: PLC0415
 
     answers = Answers(
-        runtime.catalog, runtime.predictions, runtime.state.is_ready, settings.request_timeout
+        runtime.models, runtime.predictions, runtime.state.is_ready, settings.request_timeout
     )
     return server.run_server(settings, runtime.access, answers.answer, listener)
 

@@ -37,7 +37,7 @@ async def _serve(
     front.log_hosts(settings, hosts)
     async with serving_runtime(settings, uris, hosts) as runtime:
         server = front.Server(settings, runtime)
-        signals.handle(stop=server.stop, wake=runtime.catalog.wake)
+        signals.handle(stop=server.stop, wake=runtime.models.wake)
         front.log_listening(settings, listener)
         await server.answer(listener, grpc_listener)
     _logger.info("Ended.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from cloche import launch
 from cloche.serving.api.state_pages import StatePages
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.observability import logs
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.fork_relay import ForkRelay
@@ -19,14 +19,14 @@ from cloche.serving.processes.launcher import Processes
 from cloche.serving.processes.peer import Handlers, Peer
 from cloche.serving.registry.uri import ModelUri
 from cloche.serving.server import front, signals
-from cloche.serving.server.runtime import make_processes, model_catalog
+from cloche.serving.server.runtime import make_processes, served_models
 from cloche.serving.server.worker import WorkerArguments
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import page_relay
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.version_on_workers import VersionOnWorkers
+from cloche.serving.workers.worker_handle import WorkerHandle
 
 _END_SECONDS = 20.0  # after the drain timeout: hosts are ended by then
 _logger = logging.getLogger(__name__)
@@ -55,28 +55,28 @@ async def serve_with_workers(
     metrics, processes = Metrics(), make_processes(settings)
     fleet = Fleet(settings.workers, metrics)
 
-    def changed(catalog: Catalog) -> None:
-        fleet.set_models(
-            uris=[asdict(model.uri) for model in catalog],
-            alias=catalog.alias, complete=catalog.complete,
+    def changed(models: ServedModels) -> None:
+        fleet.set_served(
+            uris=[asdict(model.uri) for model in models],
+            alias=models.alias, complete=models.complete,
         )  # fmt: skip
 
-    pools = partial(FleetPool, fleet)
-    async with model_catalog(
+    pools = partial(VersionOnWorkers, fleet)
+    async with served_models(
         settings, uris, processes, metrics, make=pools, changed=changed
-    ) as catalog:
+    ) as models:
         stop_requested = asyncio.Event()
 
         def stop() -> None:
-            catalog.draining = True
+            models.draining = True
             stop_requested.set()
 
         async def wake() -> None:
-            catalog.wake()
+            models.wake()
 
-        page = page_relay.page_handler(fleet, catalog, StatePages(catalog, metrics))
+        page = page_relay.page_handler(fleet, models, StatePages(models, metrics))
         handlers: Handlers = {"page": page, "wake": wake}
-        signals.handle(stop=stop, wake=catalog.wake)
+        signals.handle(stop=stop, wake=models.wake)
         keepers = [
             asyncio.create_task(fleet.keep(lambda: _start(arguments, processes, handlers)))
             for _ in range(settings.workers)
@@ -105,7 +105,9 @@ def share_of(settings: Settings) -> Settings:
     )
 
 
-async def _start(arguments: WorkerArguments, processes: Processes, handlers: Handlers) -> Worker:
+async def _start(
+    arguments: WorkerArguments, processes: Processes, handlers: Handlers
+) -> WorkerHandle:
     """Start a worker."""
     ours, theirs = socket.socketpair()
     relay_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -119,7 +121,7 @@ async def _start(arguments: WorkerArguments, processes: Processes, handlers: Han
     assert process.stdin is not None  # noqa: S101  # it is a pipe
     process.stdin.write(pickle.dumps(arguments))
     process.stdin.close()
-    return Worker(process, await Peer.connect(ours, handlers))
+    return WorkerHandle(process, await Peer.connect(ours, handlers))
 
 
 async def _wait_for_first(*awaitables: Any) -> None:

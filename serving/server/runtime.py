@@ -7,10 +7,10 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
@@ -19,10 +19,10 @@ from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
@@ -37,6 +37,7 @@ from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import CANARY, PRODUCTION
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
@@ -62,7 +63,7 @@ class Runtime(NamedTuple):
     """
 
     application: Application
-    catalog: Catalog
+    models: ServedModels
     predictions: Predictions
     state: StatePages
     access: Authentication
@@ -82,40 +83,39 @@ async def serving_runtime(
     make = version_pool_factory(settings, processes, metrics)
     async with (
         tracing.opened() as traces,
-        model_catalog(settings, uris, processes, metrics, make=make) as catalog,
+        served_models(settings, uris, processes, metrics, make=make) as models,
     ):
-        state = StatePages(catalog, metrics)
+        state = StatePages(models, metrics)
         async with request_handling(
-            settings, hosts, catalog, metrics, state=state, traces=traces
+            settings, hosts, models, metrics, state=state, traces=traces
         ) as runtime:
             yield runtime
 
 
 @asynccontextmanager
-async def model_catalog(
+async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
-    make: Callable[[str, dict[str, Any], Path, Path | None], ServedPool],
-    changed: Callable[[Catalog], None] = lambda _: None,
-) -> AsyncIterator[Catalog]:  # fmt: skip
+    make: Callable[[str, ResolvedVersion, Path, Path | None], ServedPool],
+    changed: Callable[[ServedModels], None] = lambda _: None,
+) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
 
-    async def fetch_and_make_pool(name: str, target: dict[str, Any]) -> ServedPool:
+    async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
         async with fetches:
-            stages = [await _fetch(settings, processes, one) for one in target["stages"]]
-            path, environment = await _fetch(settings, processes, target)
+            stages = [await _fetch(settings, processes, one) for one in resolved.stages]
+            path, environment = await _fetch(settings, processes, resolved)
         if not stages:
-            return make(name, target, path, environment)
+            return make(name, resolved, path, environment)
         made = [
-            make(one["model"], one, *place)
-            for one, place in zip(target["stages"], stages, strict=True)
+            make(one.model, one, *place) for one, place in zip(resolved.stages, stages, strict=True)
         ]
-        made.append(make(name, target, path, environment))
+        made.append(make(name, resolved, path, environment))
         pools = [pool for pool in made if isinstance(pool, VersionPool)]
         if len(pools) < len(made):  # a parent of workers has others
             raise VersionRefused(
-                f"{target['artifacts']}: a version with stages before it needs --workers 1."
+                f"{resolved.artifacts}: a version with stages before it needs --workers 1."
             )
         return StagedPool(pools, settings.load_timeout)
 
@@ -125,46 +125,46 @@ async def model_catalog(
         refusal = "" if settings.workers == 1 else _NO_CANARY
         return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
 
-    catalog = Catalog(make_model, settings.poll_interval, changed)
+    models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
-        catalog.add(uri)
-    changed(catalog)
+        models.add(uri)
+    changed(models)
     listing = None
     if settings.all_with_alias:
-        listing = asyncio.create_task(catalog.follow_alias(settings.all_with_alias, registry))
+        listing = asyncio.create_task(models.follow_alias(settings.all_with_alias, registry))
     try:
-        yield catalog
+        yield models
     finally:
         if listing is not None:
             listing.cancel()
-        await catalog.close()
+        await models.close()
         await registry.close()
         await processes.close()
 
 
 @asynccontextmanager
 async def request_handling(
-    settings: Settings, hosts: AllowedHosts, catalog: Catalog, metrics: Metrics, *,
+    settings: Settings, hosts: AllowedHosts, models: ServedModels, metrics: Metrics, *,
     state: StatePages, traces: tracing.Tracing | None,
 ) -> AsyncIterator[Runtime]:  # fmt: skip
-    """Answer requests by the models of `catalog` until the context is left."""
+    """Answer requests by `models` until the context is left."""
     deadlines = Deadlines()
     access = Authentication(settings.api_keys)
     predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
-        catalog, predictions, state,
+        models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
     )  # fmt: skip
     fast_path = None
     if settings.cloud_contract is None:  # a cloud's routes must not be bypassed
         fast_path = FastPath(
-            app.target, catalog, predictions,
+            app.target, models, predictions,
             access=access, hosts=hosts, max_body=settings.max_body,
         )  # fmt: skip
     timer = asyncio.create_task(deadlines.run())
     try:
         yield Runtime(
-            _application(app, settings, catalog), catalog, predictions, state, access, fast_path
+            _application(app, settings, models), models, predictions, state, access, fast_path
         )
     finally:
         timer.cancel()
@@ -183,13 +183,13 @@ def make_processes(settings: Settings, relay: socket.socket | None = None) -> Pr
     return processes
 
 
-def _application(app: App, settings: Settings, catalog: Catalog) -> Application:
+def _application(app: App, settings: Settings, models: ServedModels) -> Application:
     if settings.cloud_contract is None:
         return app
 
     def names() -> list[str]:
         """The names of the model's inputs; empty if they have none, or no version serves yet."""
-        model = catalog.only.current if catalog.only else None
+        model = models.only.current if models.only else None
         signature = model.description["signature"] if model else None
         found = [spec.get("name", "") for spec in specs(signature or {}, "inputs")]
         return found if all(found) else []
@@ -212,24 +212,24 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
     )
 
     def make(
-        name: str, target: dict[str, Any], path: Path, environment: Path | None
+        name: str, resolved: ResolvedVersion, path: Path, environment: Path | None
     ) -> VersionPool:
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
             replicas=settings.named_replicas.get(name, settings.replicas),
-            twin=target["twin"] if settings.accelerate else "",
+            twin=resolved.twin if settings.accelerate else "",
         )
         return VersionPool(
-            name, target["version"], path, settings=own, metrics=metrics, spawn=spawn,
-            retry=target["retry"],
+            name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
+            retry=resolved.retry,
         )  # fmt: skip
 
     return make
 
 
 async def _fetch(
-    settings: Settings, processes: Processes, target: dict[str, Any]
+    settings: Settings, processes: Processes, resolved: ResolvedVersion
 ) -> tuple[Path, Path | None]:
     """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
 
@@ -242,7 +242,7 @@ async def _fetch(
     """
     registry = Registry(settings.cache_directory, processes)
     try:
-        path = await registry.call("fetch", _FETCH_SECONDS, target=target)
+        path = await registry.call("fetch", _FETCH_SECONDS, resolved=asdict(resolved))
         if settings.env_manager == LOCAL:
             return Path(path), None
         environment = await registry.call(

@@ -31,7 +31,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import share
 from cloche.serving.workers import page_relay
-from cloche.serving.workers.worker_pools import WorkerCatalog, WorkerModel, WorkerPools
+from cloche.serving.workers.worker_pools import WorkerModel, WorkerModels, WorkerPools
 
 Address = tuple[str, int]
 
@@ -96,20 +96,20 @@ async def _worker_runtime(
     metrics, processes = Metrics(), make_processes(settings, forks)
     registry = Registry(settings.cache_directory, processes)  # models need one; the parent polls
     peer: Peer
-    catalog = WorkerCatalog(
+    models = WorkerModels(
         partial(WorkerModel, registry=registry, metrics=metrics), wake=lambda: peer.tell("wake")
     )
-    pools = WorkerPools(catalog, metrics, version_pool_factory(settings, processes, metrics))
+    pools = WorkerPools(models, metrics, version_pool_factory(settings, processes, metrics))
     peer = await Peer.connect(control, {**pools.handlers, **handlers})
-    state = StatePages(catalog, metrics)
+    state = StatePages(models, metrics)
     state.replace(page_relay.relayed_page(peer))
     async with tracing.opened() as traces:
         try:
             async with request_handling(
-                settings, allowed_hosts(settings), catalog, metrics, state=state, traces=traces
+                settings, allowed_hosts(settings), models, metrics, state=state, traces=traces
             ) as runtime:
                 yield runtime
         finally:
-            await catalog.close()
+            await models.close()
             await processes.close()
             await peer.close()

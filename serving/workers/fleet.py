@@ -13,26 +13,26 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
+from cloche.serving.background_tasks import restart_delay
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.worker_handle import WorkerHandle
 
-_RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
 _STATE_SECONDS = 0.5  # then its last state is told
 _logger = logging.getLogger(__name__)
 
 
-class Pool(Protocol):
-    """A version as the fleet loads it; see `FleetPool`."""
+class LoadableVersion(Protocol):
+    """A version as the fleet loads it; see `VersionOnWorkers`."""
 
     key: int
     model: str
 
-    async def load_on(self, worker: Worker, *, beside: bool) -> None:
+    async def load_on(self, worker: WorkerHandle, *, another_serves: bool) -> None:
         """Load the version on a worker."""
 
-    async def complete_on(self, worker: Worker) -> None:
+    async def complete_on(self, worker: WorkerHandle) -> None:
         """Wait until a worker has loaded the model as well."""
 
 
@@ -45,18 +45,18 @@ class Fleet:
     """
 
     def __init__(self, count: int, metrics: Metrics) -> None:
-        self.members: list[Worker] = []
+        self.members: list[WorkerHandle] = []
         self.begun = asyncio.Event()
         self._count = count
         self._metrics = metrics
-        self._present: list[Worker] = []  # the members, and those that are not yet
-        self._serving: dict[str, Pool] = {}
-        self._models: dict[str, Any] = {}
+        self._present: list[WorkerHandle] = []  # the members, and those that are not yet
+        self._serving: dict[str, LoadableVersion] = {}
+        self._served: dict[str, Any] = {}
         self._switching = asyncio.Lock()
         self._some = asyncio.Event()  # set while there are members, once all have begun
         self._ending = asyncio.Event()
 
-    async def keep(self, start: Callable[[], Awaitable[Worker]]) -> None:
+    async def keep(self, start: Callable[[], Awaitable[WorkerHandle]]) -> None:
         """Keep one worker running, until `end`.
 
         Raises:
@@ -77,7 +77,7 @@ class Fleet:
             if not self.begun.is_set():
                 raise ServingError(f"A worker did not start ({reason}); the log says more.")
             _logger.error("A worker ended (%s), and is started again.", reason)
-            await asyncio.sleep(_RESTART_DELAYS[min(failures, len(_RESTART_DELAYS) - 1)])
+            await asyncio.sleep(restart_delay(failures))
 
     async def end(self, time_limit: float) -> None:
         """Have all workers finish what runs, and end them after `time_limit` seconds."""
@@ -94,13 +94,13 @@ class Fleet:
         for worker in self._present:
             worker.peer.tell(name, **about)
 
-    def set_models(self, **models: Any) -> None:
-        """Set which models all workers serve."""
-        if models != self._models:
-            self._models = models
-            self.tell("models", **models)
+    def set_served(self, **served: Any) -> None:
+        """Set what all workers serve: the models' URIs, the alias, whether it was listed."""
+        if served != self._served:
+            self._served = served
+            self.tell("models", **served)
 
-    async def switch_to(self, pool: Pool, *, beside: bool) -> None:
+    async def switch_to(self, pool: LoadableVersion, *, another_serves: bool) -> None:
         """Load a version on all members, then have all switch to it.
 
         A switch that has begun is completed when this is cancelled.
@@ -110,8 +110,9 @@ class Fleet:
         """
         while True:
             await self._some.wait()
+            lacking = self._without(pool, self.members)
             await asyncio.gather(
-                *(pool.load_on(one, beside=beside) for one in self._without(pool, self.members))
+                *(pool.load_on(one, another_serves=another_serves) for one in lacking)
             )
             async with self._switching:
                 if self.members and not self._without(pool, self.members):
@@ -122,7 +123,7 @@ class Fleet:
                         await switch
                     return
 
-    def drop(self, pool: Pool) -> None:
+    def drop(self, pool: LoadableVersion) -> None:
         """Have all workers close a version pool, loaded or not."""
         if self._serving.get(pool.model) is pool:
             del self._serving[pool.model]
@@ -145,7 +146,7 @@ class Fleet:
         for labels, count in replicas.items():
             self._metrics.replicas.labels(*labels).set(count)
 
-    async def _run(self, worker: Worker) -> int:
+    async def _run(self, worker: WorkerHandle) -> int:
         """Have a worker join the others, and return its exit code when it has ended."""
         self._present.append(worker)
         if self._ending.is_set():
@@ -162,18 +163,18 @@ class Fleet:
         await worker.peer.close()
         return code
 
-    async def _ask_state(self, worker: Worker) -> None:
+    async def _ask_state(self, worker: WorkerHandle) -> None:
         with contextlib.suppress(PeerLost, ServingError, TimeoutError):
             async with asyncio.timeout(_STATE_SECONDS):
                 told = await worker.peer.call("state")
             worker.state = told["models"]
             worker.counts.update(self._metrics, told)
 
-    async def _join(self, worker: Worker) -> None:
+    async def _join(self, worker: WorkerHandle) -> None:
         """Have a new worker load what serves, and make it a member that listens."""
         try:
-            if self._models:
-                worker.peer.tell("models", **self._models)
+            if self._served:
+                worker.peer.tell("models", **self._served)
             while worker not in self.members:
                 for pool in list(self._serving.values()):
                     if pool.key not in worker.loaded:
@@ -197,16 +198,16 @@ class Fleet:
             self.begun.set()
             self._some.set()
 
-    async def _catch_up(self, worker: Worker, pool: Pool) -> None:
+    async def _catch_up(self, worker: WorkerHandle, pool: LoadableVersion) -> None:
         """Load on a new worker what the others serve, unless they leave it meanwhile."""
         try:
-            await pool.load_on(worker, beside=True)
+            await pool.load_on(worker, another_serves=True)
             await pool.complete_on(worker)
         except ServingError:
             if self._serving.get(pool.model) is pool:
                 raise
 
-    async def _switch(self, pool: Pool) -> None:
+    async def _switch(self, pool: LoadableVersion) -> None:
         members = list(self.members)
         await asyncio.gather(*(worker.call_or_end("switch", key=pool.key) for worker in members))
         self._serving[pool.model] = pool
@@ -214,5 +215,5 @@ class Fleet:
             worker.peer.tell("resume", key=pool.key)
 
     @staticmethod
-    def _without(pool: Pool, workers: Iterable[Worker]) -> list[Worker]:
+    def _without(pool: LoadableVersion, workers: Iterable[WorkerHandle]) -> list[WorkerHandle]:
         return [worker for worker in workers if pool.key not in worker.loaded]

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cloche.serving.api.state_pages import Page, StatePages
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.processes.peer import Peer
 from cloche.serving.web.asgi import Message, Scope, Send
 from cloche.serving.workers.fleet import Fleet
@@ -27,13 +27,13 @@ def relayed_page(peer: Peer) -> Page:
 
 
 def page_handler(
-    fleet: Fleet, catalog: Catalog, pages: StatePages
+    fleet: Fleet, models: ServedModels, pages: StatePages
 ) -> Callable[..., Awaitable[dict[str, Any]]]:
     """Return the handler in the parent for the pages that its workers relay."""
 
     async def answer(path: str, query: str, accept: str) -> dict[str, Any]:
         await fleet.collect()
-        for model in catalog:
+        for model in models:
             model.in_progress = fleet.total(model.name, "in_progress")
         sent: list[Message] = []
 

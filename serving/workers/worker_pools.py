@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.dispatch.catalog import Catalog
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
@@ -14,9 +14,10 @@ from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import collect_counts
 from cloche.serving.processes.peer import Handlers
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.uri import ModelUri
 
-MakePool = Callable[[str, dict[str, Any], Path, Path | None], VersionPool]
+MakePool = Callable[[str, ResolvedVersion, Path, Path | None], VersionPool]
 
 
 class WorkerModel(ServedModel):
@@ -33,7 +34,7 @@ async def _by_the_parent(*_: Any) -> ServedPool:
     raise NotImplementedError
 
 
-class WorkerCatalog(Catalog):
+class WorkerModels(ServedModels):
     """The models of a worker."""
 
     def __init__(self, make: Callable[[ModelUri], WorkerModel], wake: Callable[[], None]) -> None:
@@ -48,8 +49,8 @@ class WorkerCatalog(Catalog):
 class WorkerPools:
     """The version pools that the parent has had loaded, by key."""
 
-    def __init__(self, catalog: Catalog, metrics: Metrics, make: MakePool) -> None:
-        self._catalog = catalog
+    def __init__(self, models: ServedModels, metrics: Metrics, make: MakePool) -> None:
+        self._models = models
         self._metrics = metrics
         self._make = make
         self._pools: dict[int, VersionPool] = {}
@@ -66,27 +67,28 @@ class WorkerPools:
 
     async def _set_models(self, uris: list[dict[str, Any]], alias: str, complete: bool) -> None:
         """Serve exactly the models of these URIs."""
-        models = {uri["name"]: uri for uri in uris}
-        for model in list(self._catalog):
-            if model.name not in models:
+        wanted = {uri["name"]: uri for uri in uris}
+        for model in list(self._models):
+            if model.name not in wanted:
                 self._forget(model)
-                self._catalog.remove(model.name)
-        for name, uri in models.items():
-            if self._catalog.get(name) is None:
-                self._catalog.add(ModelUri(**{**uri, "reference": Reference(uri["reference"])}))
-        self._catalog.alias, self._catalog.complete = alias, complete
+                self._models.remove(model.name)
+        for name, uri in wanted.items():
+            if self._models.get(name) is None:
+                self._models.add(ModelUri.from_json(uri))
+        self._models.alias, self._models.complete = alias, complete
 
     async def _load(
-        self, *, key: int, model: str, target: dict[str, Any], path: str, environment: str | None,
-        beside: bool,
+        self, *, key: int, model: str, resolved: dict[str, Any], path: str, environment: str | None,
+        another_serves: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Load a version; return its description."""
-        pool = self._make(model, target, Path(path), Path(environment) if environment else None)
+        interpreter = Path(environment) if environment else None
+        pool = self._make(model, ResolvedVersion.from_json(resolved), Path(path), interpreter)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # handlers run in tasks
         self._loads[key] = task
         try:
-            await pool.start(beside=beside)
+            await pool.start(another_serves=another_serves)
         finally:
             del self._loads[key]
         self._pools[key] = pool
@@ -101,7 +103,7 @@ class WorkerPools:
     async def _switch(self, key: int) -> None:
         """Serve by a version that was loaded, and let requests wait until `_resume`."""
         pool = self._pools.get(key)
-        model = self._catalog.get(pool.model) if pool else None
+        model = self._models.get(pool.model) if pool else None
         if pool is not None and model is not None:
             pool.pause()
             self._forget(model)
@@ -121,7 +123,7 @@ class WorkerPools:
             load.cancel()
         if (pool := self._pools.pop(key, None)) is None:
             return
-        model = self._catalog.get(pool.model)
+        model = self._models.get(pool.model)
         if model is None:
             await pool.close(lambda: None)
         else:
@@ -134,7 +136,7 @@ class WorkerPools:
                 "queued": model.current.queued if model.current else 0,
                 "replicas": model.current.replicas if model.current else 0,
             }
-            for model in self._catalog
+            for model in self._models
         }
         return {"models": models, **collect_counts(self._metrics)}
 

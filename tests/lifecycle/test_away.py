@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache, registry_name
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from tests.broken_servers import AWAY
 from tests.lifecycle.registry import saved
 from tests.online import serving, wait_for

@@ -6,7 +6,6 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 from rich import box
@@ -19,6 +18,7 @@ from cloche.cli.page_option import PageFile
 from cloche.cli.spinner import steps
 from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
+from cloche.registry.run_link import run_link
 from cloche.training.cli import options
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
@@ -104,8 +104,9 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version, policy, allow_breaking, force, reason, timeout, host_env, env_manager, cache
-        )
+            version=version, policy=policy, allow_breaking=allow_breaking, force=force,
+            reason=reason, timeout=timeout, host_env=host_env, env_manager=env_manager, cache=cache,
+        )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     options.check(env_manager, host_env)
@@ -235,13 +236,7 @@ def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | No
 
 def _link(client: "MlflowClient", run_id: str) -> str:
     """Return where the evidence is: a page of the MLflow server, or the run id for a database."""
-    server = urlsplit(client.tracking_uri)
-    if server.scheme not in ("http", "https"):
-        # `mlflow ui` does not read the variable; without it, both look in this folder
-        named = "MLFLOW_TRACKING_URI" in os.environ
-        store = ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if named else ""
-        return f"run {run_id} (see it with `mlflow ui{store}`)"
-    experiment = client.get_run(run_id).info.experiment_id
-    host = server.netloc.rpartition("@")[2]  # without a password
-    path = server.path.rstrip("/")
-    return f"{server.scheme}://{host}{path}/#/experiments/{experiment}/runs/{run_id}"
+    # `mlflow ui` does not read the variable; without it, both look in this folder
+    named = "MLFLOW_TRACKING_URI" in os.environ
+    store = ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if named else ""
+    return run_link(client, run_id) or f"run {run_id} (see it with `mlflow ui{store}`)"

@@ -1,6 +1,6 @@
 """Evaluates a model on both sides of the split; the module neither draws nor logs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ from cloche.training.evaluation.importance import feature_importance, unmeasured
 from cloche.training.evaluation.intervals import Interval, intervals
 from cloche.training.evaluation.metrics import is_computable, score_all
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, TargetSpec
+from cloche.training.evaluation.predictions import Pairs, TargetSpec
 from cloche.training.evaluation.remarks import remarks
 from cloche.training.evaluation.slices import slices
 from cloche.training.measurements import Slice
 from cloche.training.pipeline.fit import Fitted
 from cloche.training.recipe.metric_catalog import metrics_for
 from cloche.training.recipe.schema import Recipe
+from cloche.values.progress import Say
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Evaluation:
     """The measured quality of a model.
 
     Attributes:
-        outcome: True values of the holdout with the predictions for them.
+        pairs: True values of the holdout with the predictions for them.
         train: Metric → value on the training rows.
         holdout: Metric → value on the holdout with its confidence interval.
         slices: Slice column → its slices, largest first.
@@ -33,7 +34,7 @@ class Evaluation:
         remarks: What a reader of the numbers should know, one sentence each.
     """
 
-    outcome: Outcome
+    pairs: Pairs
     train: dict[str, float]
     holdout: dict[str, Interval]
     slices: dict[str, list[Slice]]
@@ -41,9 +42,9 @@ class Evaluation:
     remarks: tuple[str, ...]
 
 
-def outcome_of(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Outcome:
+def predict_pairs(fitted: Fitted, target: TargetSpec, inputs: pd.DataFrame, truth: Any) -> Pairs:
     """Predict (n rows) inputs, and combine the predictions with the (n,) true values."""
-    return Outcome.pair(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
+    return Pairs.pair(truth, read(fitted.predict(inputs), target, rows=len(inputs)))
 
 
 def reported_metrics(recipe: Recipe) -> list[str]:
@@ -58,13 +59,13 @@ def evaluate(
     train: pd.DataFrame,
     holdout: pd.DataFrame,
     *,
-    say: Callable[[str], None] = lambda _: None,
+    say: Say = lambda _: None,
 ) -> Evaluation:
     """Evaluate `fitted` on both sides of the split."""
-    outcome = outcome_of(fitted, target, holdout, holdout[recipe.target])
-    metrics = [name for name in reported_metrics(recipe) if is_computable(name, outcome)]
+    pairs = predict_pairs(fitted, target, holdout, holdout[recipe.target])
+    metrics = [name for name in reported_metrics(recipe) if is_computable(name, pairs)]
     found = intervals(
-        outcome,
+        pairs,
         metrics,
         resamples=recipe.gate.resamples,
         seed=recipe.seed,
@@ -74,7 +75,7 @@ def evaluate(
         fitted.prepare(holdout),
         holdout[recipe.target].to_numpy(),
         metric=recipe.primary_metric,
-        judge=lambda features, truth: Outcome.pair(
+        judge=lambda features, truth: Pairs.pair(
             truth, read(fitted.score(features), target, rows=len(features))
         ),
         seed=recipe.seed,
@@ -82,12 +83,12 @@ def evaluate(
     )
     partly = unmeasured_note(importance)
     return Evaluation(
-        outcome=outcome,
-        train=score_all(metrics, outcome_of(fitted, target, train, train[recipe.target])),
+        pairs=pairs,
+        train=score_all(metrics, predict_pairs(fitted, target, train, train[recipe.target])),
         holdout=found,
-        slices={name: slices(holdout[name], outcome, metrics) for name in recipe.slices},
+        slices={name: slices(holdout[name], pairs, metrics) for name in recipe.slices},
         importance=importance,
-        remarks=(*remarks(outcome, found), *([partly] if partly else [])),
+        remarks=(*remarks(pairs, found), *([partly] if partly else [])),
     )
 
 

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from cloche.training.evaluation.metrics import score
-from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.predictions import Pairs
 from cloche.training.recipe.metric_catalog import METRICS
+from cloche.values.progress import Say
 
 ROWS, REPEATS = 4_000, 3
 SECONDS = 30.0
@@ -32,9 +33,9 @@ def feature_importance(
     truth: npt.NDArray[np.generic],
     *,
     metric: str,
-    judge: Callable[[pd.DataFrame, npt.NDArray[np.generic]], Outcome],
+    judge: Callable[[pd.DataFrame, npt.NDArray[np.generic]], Pairs],
     seed: int,
-    say: Callable[[str], None],
+    say: Say,
     clock: Callable[[], float] = monotonic,
 ) -> pd.DataFrame:
     """Shuffle each feature of at most 4,000 holdout rows up to three times, within 30 seconds.
@@ -43,7 +44,7 @@ def feature_importance(
         features: (n rows) Prepared features of the holdout.
         truth: (n,) Target column.
         metric: Metric whose loss is measured.
-        judge: Function from features and true values to the pipeline's outcome.
+        judge: Function that pairs true values with the pipeline's predictions from features.
         seed: Seed for the sample of rows, the order of the columns and the shuffles.
         say: Called from time to time with a description of the progress.
         clock: Function that returns seconds.

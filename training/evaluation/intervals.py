@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.metrics import score
-from cloche.training.evaluation.predictions import Floats, Outcome
+from cloche.training.evaluation.predictions import Floats, Pairs
 from cloche.training.evaluation.weighted_metrics import prepare
 from cloche.training.measurements import Difference
 from cloche.training.recipe.metric_catalog import METRICS
 
-Records = npt.NDArray[np.intp]
+RecordNumbers = npt.NDArray[np.intp]
 
 # Draws in which a metric is not defined (one class only) are left out; with a larger share of them,
 # the interval would describe the other draws instead of the metric.
@@ -38,67 +38,67 @@ class Interval:
 
 
 def intervals(
-    outcome: Outcome,
+    pairs: Pairs,
     metrics: Sequence[str],
     *,
     resamples: int,
     confidence: float = 0.95,
     seed: int,
-    records: Records | None = None,
+    records: RecordNumbers | None = None,
 ) -> dict[str, Interval]:
     """Return the value of each metric with its bootstrap interval.
 
     Args:
-        outcome: True values and predictions, n rows.
+        pairs: True values and predictions, n rows.
         metrics: Names of the metrics.
         resamples: Number of draws.
         confidence: Confidence level of the intervals.
         seed: Seed for the draws.
         records: (n,) Number of each row's record; by default every row is a record.
     """
-    functions = [prepare(metric, outcome) for metric in metrics]
+    functions = [prepare(metric, pairs) for metric in metrics]
     draws = np.array(
         [
             [function(counts) for function in functions]
-            for counts in _draws(len(outcome), resamples, seed, records)
+            for counts in _draws(len(pairs), resamples, seed, records)
         ]
     ).reshape(resamples, len(metrics))
     return {
         metric: Interval(
-            score(metric, outcome), *_two_sided(draws[:, column], confidence), confidence
+            score(metric, pairs), *_two_sided(draws[:, column], confidence), confidence
         )
         for column, metric in enumerate(metrics)
     }
 
 
 def paired_differences(
-    candidate: Outcome,
-    production: Outcome,
+    candidate: Pairs,
+    production: Pairs,
     metrics: Sequence[str],
     *,
     resamples: int,
     confidence: float = 0.95,
     seed: int,
-    records: Records | None = None,
+    records: RecordNumbers | None = None,
 ) -> dict[str, Difference]:
     """Return by metric how much better `candidate` is; each draw takes the same rows for both.
 
     The other arguments are those of `intervals`.
 
     Raises:
-        TrainingError: The two outcomes are not of the same rows.
+        TrainingError: The two predict different rows.
     """
     if not np.array_equal(candidate.truth, production.truth):
         raise TrainingError(
             "a paired comparison needs predictions of both models for the same rows"
         )
-    pairs = [(prepare(metric, candidate), prepare(metric, production)) for metric in metrics]
+    prepared = [(prepare(metric, candidate), prepare(metric, production)) for metric in metrics]
     signs = [1.0 if METRICS[metric].greater_is_better else -1.0 for metric in metrics]
     gains = np.array(
         [
             [
                 sign * (ours(counts) - theirs(counts))
-                for sign, (ours, theirs) in zip(signs, pairs, strict=True)
+                for sign, (ours, theirs) in zip(signs, prepared, strict=True)
             ]
             for counts in _draws(len(candidate), resamples, seed, records)
         ]
@@ -117,7 +117,7 @@ def paired_differences(
     return differences
 
 
-def _draws(rows: int, resamples: int, seed: int, records: Records | None) -> Iterator[Floats]:
+def _draws(rows: int, resamples: int, seed: int, records: RecordNumbers | None) -> Iterator[Floats]:
     """Yield how often each row is drawn, as one vector of counts for each resample."""
     generator = np.random.default_rng(seed)
     count = rows if records is None else int(records.max()) + 1

@@ -17,7 +17,7 @@ from sklearn.metrics import (
     RocCurveDisplay,
 )
 
-from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.predictions import Pairs
 
 INK, ACCENT, QUIET = "#1f2937", "#0f766e", "#d1d5db"
 
@@ -30,21 +30,21 @@ def _axes(title: str, width: float = 6.0, height: float = 4.8) -> tuple[Figure, 
     return figure, axes
 
 
-def evaluation_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
-    """Yield the plots of the outcome's task as (file name without ending, figure)."""
-    task = outcome.predictions.target.task
+def evaluation_plots(pairs: Pairs) -> Iterator[tuple[str, Figure]]:
+    """Yield the plots of the target's task as (file name without ending, figure)."""
+    task = pairs.predictions.target.task
     if task == "regression":
-        yield from _regression_plots(outcome)
+        yield from _regression_plots(pairs)
         return
     if task == "binary":
-        yield from _binary_plots(outcome)
-    yield "confusion_matrix", _confusion(outcome)
+        yield from _binary_plots(pairs)
+    yield "confusion_matrix", _confusion(pairs)
 
 
-def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
-    target = outcome.predictions.target
-    truth = (outcome.truth == target.positive_code).astype(int)
-    scores = outcome.predictions.positive_probability()
+def _binary_plots(pairs: Pairs) -> Iterator[tuple[str, Figure]]:
+    target = pairs.predictions.target
+    truth = (pairs.truth == target.positive_code).astype(int)
+    scores = pairs.predictions.positive_probability()
     curve = {"color": ACCENT, "linewidth": 2}
 
     figure, axes = _axes(f"ROC curve, positive label {target.positive!r}")
@@ -82,30 +82,30 @@ def _binary_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     yield "score_distribution", figure
 
 
-def _regression_plots(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
+def _regression_plots(pairs: Pairs) -> Iterator[tuple[str, Figure]]:
     for kind, name, title in (
         ("actual_vs_predicted", "actual_by_predicted", "Actual by predicted value"),
         ("residual_vs_predicted", "residuals", "Residual by predicted value"),
     ):
         figure, axes = _axes(title)
         PredictionErrorDisplay.from_predictions(
-            outcome.truth,
-            outcome.predictions.values,
+            pairs.truth,
+            pairs.predictions.values,
             kind=kind,
             ax=axes,
-            subsample=min(2_000, len(outcome)),
+            subsample=min(2_000, len(pairs)),
             random_state=0,
             scatter_kwargs={"color": ACCENT, "alpha": 0.4},
         )
         yield name, figure
 
 
-def _confusion(outcome: Outcome) -> Figure:
-    classes = outcome.predictions.target.classes
+def _confusion(pairs: Pairs) -> Figure:
+    classes = pairs.predictions.target.classes
     figure, axes = _axes("Confusion matrix, in shares of the true label")
     ConfusionMatrixDisplay.from_predictions(
-        outcome.truth,
-        outcome.predictions.codes,
+        pairs.truth,
+        pairs.predictions.codes,
         labels=np.arange(len(classes)),
         display_labels=[str(label) for label in classes],
         normalize="true",

@@ -176,8 +176,8 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Predictions with the true values for the same rows.
+class Pairs:
+    """Pairs of a true value and a prediction, one for each row.
 
     Attributes:
         truth: True values: positions in `target.classes`, or numbers for regression; shape (n,).
@@ -208,9 +208,9 @@ class Outcome:
     def __len__(self) -> int:
         return len(self.truth)
 
-    def take(self, rows: npt.NDArray[Any]) -> "Outcome":
-        """Return the outcome for some rows, given as positions or as a mask."""
-        return Outcome(self.truth[rows], self.predictions.take(rows))
+    def take(self, rows: npt.NDArray[Any]) -> "Pairs":
+        """Return the pairs for some rows, given as positions or as a mask."""
+        return Pairs(self.truth[rows], self.predictions.take(rows))
 
 
 def to_floats(values: Any, name: str) -> Floats:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from cloche.training.errors import DataError
 from cloche.training.evaluation.metrics import score_all
-from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.predictions import Pairs
 from cloche.training.evaluation.remarks import undefined_reasons
 from cloche.training.measurements import Slice
 
@@ -17,7 +17,7 @@ MISSING = "(missing)"
 MOST_SLICES = 1_000
 
 
-def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[Slice]:
+def slices(values: pd.Series, pairs: Pairs, metrics: Sequence[str]) -> list[Slice]:
     """Compute the metrics of each slice of the holdout, the largest slice first.
 
     Raises:
@@ -36,7 +36,7 @@ def slices(values: pd.Series, outcome: Outcome, metrics: Sequence[str]) -> list[
         )
     parts = []
     for value, rows in positions.items():
-        part = outcome.take(np.asarray(rows))
+        part = pairs.take(np.asarray(rows))
         scores = score_all(metrics, part)
         parts.append(Slice(column, str(value), len(rows), scores, undefined_reasons(part, scores)))
     return sorted(parts, key=lambda part: -part.rows)

@@ -1,4 +1,4 @@
-"""Every metric as a fast function of row weights, for one outcome and many weightings.
+"""Every metric as a fast function of row weights, for the same predictions and many weightings.
 
 A bootstrap resample of n rows is a vector of n counts. Work that does not depend on the counts
 (ranking by score, squared errors, positions in the confusion matrix) is done once in `prepare`; the
@@ -12,28 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 from cloche.training.evaluation.metrics import is_computable
-from cloche.training.evaluation.predictions import Floats, Outcome
+from cloche.training.evaluation.predictions import Floats, Pairs
 
 Weighted = Callable[[Floats], float]
 
 NAN = float("nan")
 
 
-def prepare(metric: str, outcome: Outcome) -> Weighted:
-    """Return the metric of `outcome` as a function of row weights, shape (n,), not negative."""
-    if not len(outcome) or not is_computable(metric, outcome):
+def prepare(metric: str, pairs: Pairs) -> Weighted:
+    """Return the metric of `pairs` as a function of row weights, shape (n,), not negative."""
+    if not len(pairs) or not is_computable(metric, pairs):
         return lambda _: NAN
-    return _PREPARATIONS[metric](outcome)
+    return _PREPARATIONS[metric](pairs)
 
 
-def _roc_auc(outcome: Outcome) -> Weighted:
-    target = outcome.predictions.target
+def _roc_auc(pairs: Pairs) -> Weighted:
+    target = pairs.predictions.target
     if target.task == "binary":
-        positive = outcome.truth == target.positive_code
-        return _binary_auc(positive, outcome.predictions.positive_probability())
-    probabilities = outcome.predictions.probabilities
+        positive = pairs.truth == target.positive_code
+        return _binary_auc(positive, pairs.predictions.positive_probability())
+    probabilities = pairs.predictions.probabilities
     one_against_rest = [
-        _binary_auc(outcome.truth == code, probabilities[:, code])  # type: ignore[index]
+        _binary_auc(pairs.truth == code, probabilities[:, code])  # type: ignore[index]
         for code in range(len(target.classes))
     ]
 
@@ -60,9 +60,9 @@ def _binary_auc(positive: npt.NDArray[np.bool_], scores: Floats) -> Weighted:
     return auc
 
 
-def _average_precision(outcome: Outcome) -> Weighted:
-    positive = outcome.truth == outcome.predictions.target.positive_code
-    accumulate = _accumulation(positive, outcome.predictions.positive_probability())
+def _average_precision(pairs: Pairs) -> Weighted:
+    positive = pairs.truth == pairs.predictions.target.positive_code
+    accumulate = _accumulation(positive, pairs.predictions.positive_probability())
 
     def average_precision(weights: Floats) -> float:
         hits, everything = accumulate(weights)
@@ -103,20 +103,20 @@ def _dot(left: Floats, right: Floats) -> float:
     return float(np.einsum("i,i->", left, right))
 
 
-def _log_loss(outcome: Outcome) -> Weighted:
-    probabilities = outcome.predictions.probabilities
+def _log_loss(pairs: Pairs) -> Weighted:
+    probabilities = pairs.predictions.probabilities
     eps = np.finfo(np.float64).eps
-    of_truth = probabilities[np.arange(len(outcome)), outcome.truth]  # type: ignore[index]
+    of_truth = probabilities[np.arange(len(pairs)), pairs.truth]  # type: ignore[index]
     return _mean(-np.log(np.clip(of_truth, eps, 1 - eps)))
 
 
-def _brier(outcome: Outcome) -> Weighted:
-    positive = outcome.truth == outcome.predictions.target.positive_code
-    return _mean((outcome.predictions.positive_probability() - positive) ** 2)
+def _brier(pairs: Pairs) -> Weighted:
+    positive = pairs.truth == pairs.predictions.target.positive_code
+    return _mean((pairs.predictions.positive_probability() - positive) ** 2)
 
 
-def _accuracy(outcome: Outcome) -> Weighted:
-    return _mean((outcome.truth == outcome.predictions.codes).astype(np.float64))
+def _accuracy(pairs: Pairs) -> Weighted:
+    return _mean((pairs.truth == pairs.predictions.codes).astype(np.float64))
 
 
 def _mean(errors: Floats) -> Weighted:
@@ -127,10 +127,10 @@ def _mean(errors: Floats) -> Weighted:
     return mean
 
 
-def _confusion(outcome: Outcome) -> Callable[[Floats], Floats]:
+def _confusion(pairs: Pairs) -> Callable[[Floats], Floats]:
     """Return a function that computes the weighted confusion matrix, true labels in rows."""
-    size = len(outcome.predictions.target.classes)
-    cells = outcome.truth * size + outcome.predictions.codes
+    size = len(pairs.predictions.target.classes)
+    cells = pairs.truth * size + pairs.predictions.codes
 
     def confusion(weights: Floats) -> Floats:
         counts = np.bincount(cells, weights=weights, minlength=size * size)
@@ -139,8 +139,8 @@ def _confusion(outcome: Outcome) -> Callable[[Floats], Floats]:
     return confusion
 
 
-def _balanced_accuracy(outcome: Outcome) -> Weighted:
-    confusion = _confusion(outcome)
+def _balanced_accuracy(pairs: Pairs) -> Weighted:
+    confusion = _confusion(pairs)
 
     def balanced_accuracy(weights: Floats) -> float:
         matrix = confusion(weights)
@@ -155,11 +155,11 @@ def _balanced_accuracy(outcome: Outcome) -> Weighted:
 
 def _of_labels(
     ratio: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
-) -> Callable[[Outcome], Weighted]:
+) -> Callable[[Pairs], Weighted]:
     """Return the preparation of precision, recall or F1 from the hits and totals of each class."""
 
-    def preparation(outcome: Outcome) -> Weighted:
-        target, confusion = outcome.predictions.target, _confusion(outcome)
+    def preparation(pairs: Pairs) -> Weighted:
+        target, confusion = pairs.predictions.target, _confusion(pairs)
 
         def compute(weights: Floats) -> float:
             matrix = confusion(weights)
@@ -177,8 +177,8 @@ def _of_labels(
     return preparation
 
 
-def _r2(outcome: Outcome) -> Weighted:
-    truth, squared_errors = outcome.truth, _squared_errors(outcome)
+def _r2(pairs: Pairs) -> Weighted:
+    truth, squared_errors = pairs.truth, _squared_errors(pairs)
 
     def r2(weights: Floats) -> float:
         drawn = truth[weights > 0]
@@ -190,26 +190,26 @@ def _r2(outcome: Outcome) -> Weighted:
     return r2
 
 
-def _rmse(outcome: Outcome) -> Weighted:
-    mean_squared_error = _mean(_squared_errors(outcome))
+def _rmse(pairs: Pairs) -> Weighted:
+    mean_squared_error = _mean(_squared_errors(pairs))
     return lambda weights: float(np.sqrt(mean_squared_error(weights)))
 
 
-def _mape(outcome: Outcome) -> Weighted:
-    zero = outcome.truth == 0
-    mean = _mean(_absolute_errors(outcome) / np.where(zero, 1.0, np.abs(outcome.truth)))
+def _mape(pairs: Pairs) -> Weighted:
+    zero = pairs.truth == 0
+    mean = _mean(_absolute_errors(pairs) / np.where(zero, 1.0, np.abs(pairs.truth)))
     return lambda weights: NAN if weights[zero].any() else mean(weights)
 
 
-def _squared_errors(outcome: Outcome) -> Floats:
-    return _absolute_errors(outcome) ** 2
+def _squared_errors(pairs: Pairs) -> Floats:
+    return _absolute_errors(pairs) ** 2
 
 
-def _absolute_errors(outcome: Outcome) -> Floats:
-    return np.abs(outcome.truth - outcome.predictions.values)
+def _absolute_errors(pairs: Pairs) -> Floats:
+    return np.abs(pairs.truth - pairs.predictions.values)
 
 
-_PREPARATIONS: dict[str, Callable[[Outcome], Weighted]] = {
+_PREPARATIONS: dict[str, Callable[[Pairs], Weighted]] = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
     "log_loss": _log_loss,
@@ -220,7 +220,7 @@ _PREPARATIONS: dict[str, Callable[[Outcome], Weighted]] = {
     "precision": _of_labels(lambda hits, predicted, _: (hits, predicted)),
     "recall": _of_labels(lambda hits, _, true: (hits, true)),
     "r2": _r2,
-    "mae": lambda outcome: _mean(_absolute_errors(outcome)),
+    "mae": lambda pairs: _mean(_absolute_errors(pairs)),
     "rmse": _rmse,
     "mape": _mape,
 }

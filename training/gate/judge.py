@@ -6,18 +6,19 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.decision import Decision, decide
-from cloche.training.gate.measure import MeasuredVersion, Say, measure
+from cloche.training.gate.fetched_version import FetchedVersion
+from cloche.training.gate.measure import MeasuredVersion, measure
 from cloche.training.gate.policy import Policy
+from cloche.values.progress import Say
 
 
 @dataclass(frozen=True)
 class Judgement:
     """Everything that the evidence is written from."""
 
-    candidate: Candidate
-    production: Candidate | None
+    candidate: FetchedVersion
+    production: FetchedVersion | None
     policy: Policy
     measured: MeasuredVersion
     decision: Decision
@@ -26,8 +27,8 @@ class Judgement:
 def judge(
     client: MlflowClient,
     policy: Policy,
-    candidate: Candidate,
-    production: Candidate | None,
+    candidate: FetchedVersion,
+    production: FetchedVersion | None,
     *,
     allow_breaking: bool,
     timeout: float,

@@ -11,19 +11,23 @@ from mlflow import MlflowClient
 from cloche.training.dataset.checks.duplicates import record_numbers
 from cloche.training.dataset.checks.target import missing_target_note
 from cloche.training.errors import DataError, NotMeasured
-from cloche.training.evaluation.intervals import Interval, Records, intervals, paired_differences
+from cloche.training.evaluation.intervals import (
+    Interval,
+    RecordNumbers,
+    intervals,
+    paired_differences,
+)
 from cloche.training.evaluation.metrics import is_computable, score_all
-from cloche.training.evaluation.predictions import Outcome
+from cloche.training.evaluation.predictions import Pairs
 from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
-from cloche.training.gate.candidate import Candidate
+from cloche.training.gate.fetched_version import FetchedVersion
 from cloche.training.gate.holdout import Holdout, fetch_holdout
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import ProbeResult, probe
 from cloche.training.gate.signature import breaking_changes
 from cloche.training.measurements import Comparison, Measurements, Slice, Stage
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class MeasuredVersion:
 def measure(
     client: MlflowClient,
     policy: Policy,
-    candidate: Candidate,
-    production: Candidate | None,
+    candidate: FetchedVersion,
+    production: FetchedVersion | None,
     *,
     allow_breaking: bool = False,
     timeout: float,
@@ -74,7 +78,7 @@ def measure(
 
     notes: list[str] = []
 
-    def probe_and_score(model: Candidate) -> tuple[ProbeResult, Outcome | None]:
+    def probe_and_score(model: FetchedVersion) -> tuple[ProbeResult, Pairs | None]:
         say(f"probing {model.label} on {len(truth):,} rows")
         try:
             probe_result = probe(
@@ -102,33 +106,33 @@ def measure(
                 "--env-manager uv measures each version in an environment of its own"
             )
         predictions = probe_result.predictions
-        return probe_result, None if predictions is None else Outcome.pair(truth, predictions)
+        return probe_result, None if predictions is None else Pairs.pair(truth, predictions)
 
-    probe_result, outcome = probe_and_score(candidate)
+    probe_result, pairs = probe_and_score(candidate)
     comparison = None
     if production is not None:
-        production_probe, production_outcome = probe_and_score(production)
+        production_probe, production_pairs = probe_and_score(production)
         say("comparing the two, row by row")
-        outcomes = (
-            (outcome, production_outcome)
-            if outcome is not None and production_outcome is not None
+        both = (
+            (pairs, production_pairs)
+            if pairs is not None and production_pairs is not None
             else None
         )
         comparison = replace(
-            _comparison(policy, production, production_probe, outcomes, records),
+            _comparison(policy, production, production_probe, both, records),
             breaking_changes=breaking_changes(
                 production.model.signature, candidate.model.signature
             ),
         )
-    parts, slicing_failures = _slices(policy, holdout, outcome)
-    scores = {} if outcome is None else score_all(policy.measured_metrics, outcome)
+    parts, slicing_failures = _slices(policy, holdout, pairs)
+    scores = {} if pairs is None else score_all(policy.measured_metrics, pairs)
     say("drawing intervals")
-    found = _intervals(policy, outcome, records)
+    found = _intervals(policy, pairs, records)
     return MeasuredVersion(
         Measurements(
             rows=len(truth),
             scores=scores,
-            undefined={} if outcome is None else undefined_reasons(outcome, scores),
+            undefined={} if pairs is None else undefined_reasons(pairs, scores),
             slices=tuple(parts),
             slicing_failures=slicing_failures,
             latency_ms=probe_result.latency_ms,
@@ -141,7 +145,7 @@ def measure(
         (
             *notes,
             *_notes(holdout, production, copies=len(records) - len(np.unique(records))),
-            *(remarks(outcome, found) if outcome is not None else ()),
+            *(remarks(pairs, found) if pairs is not None else ()),
         ),
         probe_result.environment,
     )
@@ -157,19 +161,19 @@ def failures_of(probe_result: ProbeResult) -> dict[Stage, str]:
 
 def _comparison(
     policy: Policy,
-    production: Candidate,
+    production: FetchedVersion,
     production_probe: ProbeResult,
-    outcomes: tuple[Outcome, Outcome] | None,
-    records: Records,
+    both: tuple[Pairs, Pairs] | None,
+    records: RecordNumbers,
 ) -> Comparison:
-    """Compare the judged and the serving version; `outcomes` is None if one did not predict."""
+    """Compare the judged and the serving version; `both` is None if one did not predict."""
     version = str(production.version.version)
-    if outcomes is None:
+    if both is None:
         failures = failures_of(production_probe)
         reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(
-        *outcomes,
+        *both,
         policy.measured_metrics,
         resamples=policy.gate.resamples,
         confidence=policy.confidence,
@@ -179,34 +183,34 @@ def _comparison(
     return Comparison(version, differences)
 
 
-def _intervals(policy: Policy, outcome: Outcome | None, records: Records) -> dict[str, Interval]:
-    if outcome is None:
+def _intervals(policy: Policy, pairs: Pairs | None, records: RecordNumbers) -> dict[str, Interval]:
+    if pairs is None:
         return {}
-    known = [metric for metric in policy.measured_metrics if is_computable(metric, outcome)]
+    known = [metric for metric in policy.measured_metrics if is_computable(metric, pairs)]
     return intervals(
-        outcome, known, resamples=policy.gate.resamples, seed=policy.seed, records=records
+        pairs, known, resamples=policy.gate.resamples, seed=policy.seed, records=records
     )
 
 
 def _slices(
-    policy: Policy, holdout: Holdout, outcome: Outcome | None
+    policy: Policy, holdout: Holdout, pairs: Pairs | None
 ) -> tuple[list[Slice], dict[str, str]]:
     parts: list[Slice] = []
     slicing_failures: dict[str, str] = {}
-    if outcome is None:
+    if pairs is None:
         return parts, slicing_failures
     for column in policy.sliced_columns:
         if column not in holdout.frame.columns:
             slicing_failures[column] = "the holdout has no such column"
             continue
         try:
-            parts += slices(holdout.frame[column], outcome, policy.measured_metrics)
+            parts += slices(holdout.frame[column], pairs, policy.measured_metrics)
         except DataError as error:
             slicing_failures[column] = "; ".join(error.problems)
     return parts, slicing_failures
 
 
-def _notes(holdout: Holdout, production: Candidate | None, *, copies: int) -> Iterator[str]:
+def _notes(holdout: Holdout, production: FetchedVersion | None, *, copies: int) -> Iterator[str]:
     if holdout.without_target:
         rows = len(holdout.frame) + holdout.without_target
         yield f"in the holdout, {missing_target_note(holdout.without_target, rows)}"

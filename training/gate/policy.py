@@ -168,7 +168,7 @@ def carried_policy(metadata: Mapping[str, Any] | None) -> Policy | None:
 
 
 def holdout_digest(metadata: Mapping[str, Any] | None) -> str | None:
-    """Return the digest of the holdout of a version's training; None if Cloche did not train it."""
+    """Return the digest of the holdout that a version carries; None if Cloche did not train it."""
     carried = (metadata or {}).get(METADATA) or {}
     digest: str | None = (carried.get("holdout") or {}).get("digest")
     return digest

@@ -128,7 +128,7 @@ def _result(
     if stage != "done":  # after it, all results are written, whatever exit handlers do
         doing = _ACTIVITIES.get(stage or "load")
         how = ended.description if ended.code != 0 else "the process ended itself"
-        # After the stage `load` the model has received rows and may have printed them.
+        # Not after the stage `load`: by then the model has rows, and may have printed them.
         said = f": …{ended.tail}" if stage in (None, "load") and ended.code and ended.tail else ""
         failures[stage if doing and stage else "load"] = f"while {doing or 'ending'}: {how}{said}"
     predictions = None

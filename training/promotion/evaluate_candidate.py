@@ -10,14 +10,14 @@ from mlflow import MlflowClient
 from cloche.registry.env_manager import interpreter
 from cloche.registry.version_digest import digest_tree
 from cloche.training.errors import RegistryError
-from cloche.training.gate.candidate import Candidate, fetch
 from cloche.training.gate.evidence import GateOutcome, gate_outcome_of
+from cloche.training.gate.fetched_version import FetchedVersion, fetch
 from cloche.training.gate.judge import Judgement, judge
-from cloche.training.gate.measure import Say
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
 from cloche.training.names import CHALLENGER
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_version
+from cloche.values.progress import Say
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def evaluate(
     return EvaluatedCandidate(model, number, judgement, outcome, digest)
 
 
-def _policy(candidate: Candidate, request: PromotionRequest) -> Policy:
+def _policy(candidate: FetchedVersion, request: PromotionRequest) -> Policy:
     if request.policy is not None:
         return load_policy(request.policy)
     carried = carried_policy(candidate.model.metadata)

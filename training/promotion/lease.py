@@ -1,4 +1,4 @@
-"""The text of a promotion's lock in the registry, and the rule that says who must wait."""
+"""A promotion's lease as the registry stores it, and the rule that says who must wait."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,13 +8,13 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Lease:
-    """The lock of one promotion, which lets it alone move a model's aliases for a limited time.
+    """The lease of one promotion, which lets it alone move a model's aliases until it expires.
 
     Attributes:
-        token: Unique identifier of this lock.
+        token: Unique identifier of this lease.
         holder: Name of the holder, for people.
-        since: Time when the lock was taken.
-        until: Time when the lock expires if the holder does not release it.
+        since: Time when the lease was taken.
+        until: Time when the lease expires if the holder does not release it.
     """
 
     token: str
@@ -29,7 +29,7 @@ class Lease:
 
     @classmethod
     def from_text(cls, text: str | None) -> Self | None:
-        """Read a lock; an unreadable text is no lock."""
+        """Read a lease; an unreadable text is none."""
         try:
             found = json.loads(text or "")
             return cls(
@@ -43,7 +43,7 @@ class Lease:
 
 
 def blocking_lease(found: Lease | None, token: str, now: datetime) -> Lease | None:
-    """Return the lock that keeps the owner of `token` from writing; None if it does not."""
+    """Return the lease if it keeps the owner of `token` from writing; None if it does not."""
     if found is None or found.token == token or found.until <= now:
         return None
     return found

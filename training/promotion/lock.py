@@ -1,17 +1,17 @@
 """One promotion at a time for each registered model, on a registry without compare-and-swap.
 
-Each promotion writes its own lock: a tag of the registered model, under a key that no other
-promotion writes. Then it reads the locks of all. A promotion that finds no other lock may proceed.
-Two cannot both proceed: if both wrote before they read, the one that wrote later reads both locks.
+Each promotion writes its own lease: a tag of the registered model, under a key that no other
+promotion writes. Then it reads the leases of all. A promotion that finds no other may proceed. Two
+cannot both proceed: if both wrote before they read, the one that wrote later reads both leases.
 This does not depend on clocks, provided that a read that begins after a write was confirmed sees
 that write, which every store of MLflow guarantees.
 
-Of the promotions that find other locks, the one with the smallest token waits until they are gone,
+Of the promotions that find other leases, the one with the smallest token waits until they are gone,
 and all others withdraw; so one of many simultaneous promotions proceeds. This is the idea of
 Lamport's bakery algorithm (1974): each writer has a register of its own, and conflicts are resolved
 by a fixed order.
 
-Locks expire, so that a promotion that died does not block others for long. A holder therefore
+Leases expire, so that a promotion that died does not block others for long. A holder therefore
 writes only in the first half of its lease; the second half allows for clocks that differ.
 """
 
@@ -88,7 +88,7 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
     try:
         client.set_registered_model_tag(model, key, lease.to_text())
         found = _alone(client, model, lease, clock)
-        released_keys += _locks(found).keys() - {key}  # expired locks of promotions that died
+        released_keys += _leases(found).keys() - {key}  # expired leases of promotions that died
         yield Lock(found, started + _HELD_SECONDS, clock)
     finally:
         for each in released_keys:
@@ -97,16 +97,16 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
 
 
 def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> RegisteredModel:
-    """Wait until no other promotion has a lock, and return the state of the model then.
+    """Wait until no other promotion has a lease, and return the state of the model then.
 
     Raises:
-        RegistryError: Another promotion has precedence, or still holds its lock after the wait.
+        RegistryError: Another promotion has precedence, or still holds its lease after the wait.
     """
     waited = 0.0
     while True:
         found, now = find_model(client, model), clock.now()
-        locks = _locks(found).values()
-        others = [one for lock in locks if (one := blocking_lease(lock, own.token, now))]
+        leases = _leases(found).values()
+        others = [one for lease in leases if (one := blocking_lease(lease, own.token, now))]
         if not others:
             return found
         if waited >= _LONGEST_WAIT_SECONDS or any(other.token < own.token for other in others):
@@ -115,8 +115,8 @@ def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> Regist
         waited += _POLL_SECONDS
 
 
-def _locks(model: RegisteredModel) -> dict[str, Lease | None]:
-    """Return all locks of the model, by the keys of their tags."""
+def _leases(model: RegisteredModel) -> dict[str, Lease | None]:
+    """Return all leases of the model, by the keys of their tags."""
     return {
         key: Lease.from_text(text) for key, text in model.tags.items() if key.startswith(f"{LOCK}.")
     }

@@ -8,7 +8,6 @@ from mlflow.entities.model_registry import ModelVersion
 
 from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate.evidence_run import record
-from cloche.training.gate.measure import Say
 from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
 from cloche.training.promotion.alias_moves import (
     PRODUCTION_STAGE,
@@ -25,8 +24,9 @@ from cloche.training.promotion.evaluate_candidate import (
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
+from cloche.values.progress import Say
 
-_NOTHING_ASKED = PromotionRequest()
+_DEFAULT_REQUEST = PromotionRequest()
 _ACCEPTED = ("passed", "forced")
 _SYSTEM_CLOCK = Clock()
 
@@ -71,7 +71,7 @@ class PromotionRefusal(GateRefusal):
 def promote(
     client: MlflowClient,
     model: str,
-    request: PromotionRequest = _NOTHING_ASKED,
+    request: PromotionRequest = _DEFAULT_REQUEST,
     *,
     say: Say = lambda _: None,
     clock: Clock = _SYSTEM_CLOCK,
@@ -145,9 +145,14 @@ def apply(
         }
         if number == found.production:
             stage_problem = confirm_production(client, held, number, tags)
-            return Promotion(found.name, number, None, evaluated, run_id, stage_problem)
+            return Promotion(
+                found.name, number, evaluated=evaluated, run_id=run_id, stage_problem=stage_problem
+            )
         stage_problem = move_production(client, held, number, tags)
-    return Promotion(found.name, number, found.production, evaluated, run_id, stage_problem)
+    return Promotion(
+        found.name, number, replaced=found.production, evaluated=evaluated, run_id=run_id,
+        stage_problem=stage_problem,
+    )  # fmt: skip
 
 
 def _already_serving(

@@ -11,7 +11,7 @@ from cloche.training.child_process import PROBE, import_ahead
 PROBE_SECONDS = 300.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PromotionRequest:
     """A request to judge and promote a version.
 

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from cloche.registry.version_digest import digest_tree
 from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 from cloche.training.names import DIGEST, GATE, PREVIOUS, PRODUCTION, PROMOTED_AT, REPLACED_AT
 from cloche.training.promotion.alias_moves import move_production
 from cloche.training.promotion.audit import audit_tags, promoter

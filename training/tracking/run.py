@@ -1,7 +1,7 @@
 """The MLflow run of a training: its experiment, and its status at the end."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import mlflow
@@ -10,12 +10,13 @@ from mlflow.entities import RunStatus
 
 from cloche.training.recipe.schema import Recipe
 from cloche.training.tracking.environment import git_state
+from cloche.values.progress import Say
 
 _KIND = "cloche.kind"
 
 
 @contextmanager
-def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.ActiveRun]:
+def training_run(recipe: Recipe, say: Say) -> Iterator[mlflow.ActiveRun]:
     """Yield the run that a training is logged to, and end it with the context.
 
     Its status is then `FINISHED`, `KILLED` if a user interrupted the training, or `FAILED`
@@ -35,7 +36,7 @@ def training_run(recipe: Recipe, say: Callable[[str], None]) -> Iterator[mlflow.
             raise
 
 
-def _ignore_foreign_run(say: Callable[[str], None]) -> None:
+def _ignore_foreign_run(say: Say) -> None:
     """Continue the run that MLFLOW_RUN_ID names only if it was started for this training.
 
     `mlflow run` starts such a run. Any other run is finished, or belongs to an earlier training for

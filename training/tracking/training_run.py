@@ -109,7 +109,7 @@ def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
     mlflow.log_metrics(_finite(metrics))
     _record_slices(recipe, evaluation)
     mlflow.log_table(evaluation.importance, "tables/permutation_importance.json")
-    for name, figure in evaluation_plots(evaluation.outcome):
+    for name, figure in evaluation_plots(evaluation.pairs):
         mlflow.log_figure(figure, f"plots/{name}.png")
     mlflow.log_figure(
         importance_plot(evaluation.importance, recipe.primary_metric),

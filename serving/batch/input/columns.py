@@ -15,10 +15,10 @@ def columns(file: InputFile) -> list[str]:
     Raises:
         JobFailed: The file cannot be read, or two columns have the same name.
     """
-    form = input_format(file.format)
-    with form.opened(file) as source:
+    format_ = input_format(file.format)
+    with format_.opened(file) as source:
         try:
-            names = form.columns(source, file)
+            names = format_.columns(source, file)
         except pa.ArrowException as error:
             raise JobFailed(
                 f"{file.name}: is no {file.format} file: {error}. Where it is another one, score "
@@ -29,15 +29,15 @@ def columns(file: InputFile) -> list[str]:
 
 
 def types(file: InputFile) -> dict[str, str]:
-    """Return column → type in the whole file; for columnar files if a part may show another.
+    """Return column → type in the whole file; see `Format.types`.
 
     Raises:
         JobFailed: The file cannot be read.
     """
-    form, width = input_format(file.format), len(columns(file))
+    format_, width = input_format(file.format), len(columns(file))
     try:
-        with form.opened(file) as source:
-            return form.types(source, file, width)
+        with format_.opened(file) as source:
+            return format_.types(source, file, width)
     except (ValueError, pa.ArrowException) as error:
         raise JobFailed(f"{file.name}: cannot be read as {file.format}: {error}") from error
 

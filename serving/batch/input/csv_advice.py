@@ -19,7 +19,7 @@ from pandas.tseries.api import guess_datetime_format
 
 from cloche.serving.batch.input.csv_header import read_header
 from cloche.serving.batch.input.csv_options import CsvOptions
-from cloche.serving.batch.input.file_kinds import other_kind
+from cloche.serving.batch.input.file_kinds import advice_on_content
 from cloche.serving.batch.input.readers.casting import TRUTHS, Types
 from cloche.serving.batch.input.readers.csv import NUMBERS, header_columns, readable
 from cloche.serving.batch.input.readers.rows import NOT_UTF8
@@ -79,27 +79,27 @@ def for_header(head: bytes, file: InputFile, needed: Sequence[str]) -> str:
         file: The file with its current CSV options.
         needed: The needed columns; empty if the header cannot be read at all.
     """
-    if kind := other_kind(head):
-        return f"It is {kind}"
-    names = _names(head, file.reading, file)
-    for reading, found, why in _readings(head, file):
+    if advice := advice_on_content(head):
+        return f"It is {advice}"
+    names = _names(head, file.csv_options, file)
+    for csv_options, found, why in _readings(head, file):
         if needed and set(needed) <= set(found):
-            return f"{_has(names, needed)}{why}: score it with {written(reading.options)}"
-    for reading, found, why in _readings(head, file):
+            return f"{_has(names, needed)}{why}: score it with {written(csv_options.options)}"
+    for csv_options, found, why in _readings(head, file):
         if needed and (renamed := _renamed(found, needed)):
-            options = reading.options | {"header": 0, "names": renamed}
+            options = csv_options.options | {"header": 0, "names": renamed}
             pairs = [_pair(*two) for two in zip(found, renamed, strict=True) if two[0] != two[1]]
             said = "; ".join([*([why] if why else []), f"it has {', '.join(pairs)}"])
             said = f"{said[:1].upper()}{said[1:]}"
             return f"{_has(names, needed)}{said}: score it with {written(options)}"
     if names is None:
         encoding = guessed_encoding(head)
-        options = file.reading.options | {"encoding": encoding or "NAME"}
+        options = file.csv_options.options | {"encoding": encoding or "NAME"}
         guess = f"It is perhaps {encoding}" if encoding else "Say in what it is written"
         return f"{guess}: score it with {written(options)}"
     if not set(needed) & set(names) and any(map(_is_number, names)):
         order = needed if len(needed) == len(names) else ["FIRST", "SECOND"]
-        options = file.reading.options | {"header": None, "names": list(order)}
+        options = file.csv_options.options | {"header": None, "names": list(order)}
         return (
             f"Its first line holds numbers and seems to be a row. If it has no header, name its "
             f"{len(names)} columns in their order: {written(options)}"
@@ -124,7 +124,7 @@ def _has(names: Sequence[str] | None, needed: Sequence[str]) -> str:
 
 def _readings(head: bytes, file: InputFile) -> Iterator[tuple[CsvOptions, list[str], str]]:
     """Yield CSV options to try, the column names they give, and how they differ, as a clause."""
-    usual = file.reading.options
+    usual = file.csv_options.options
     encodings = [None, "utf-16", *_ENCODINGS]
     for encoding in encodings:
         for separator in (None, *_SEPARATORS):
@@ -139,19 +139,20 @@ def _readings(head: bytes, file: InputFile) -> Iterator[tuple[CsvOptions, list[s
                 if spaced:
                     options["skipinitialspace"] = True
                     why.append("spaces stand before its fields")
-                reading = CsvOptions(options)
-                if names := _names(head, reading, file):
+                csv_options = CsvOptions(options)
+                if names := _names(head, csv_options, file):
                     said = " and ".join(why)
-                    yield reading, names, said[:1].upper() + said[1:]
+                    yield csv_options, names, said[:1].upper() + said[1:]
 
 
-def _names(head: bytes, reading: CsvOptions, file: InputFile) -> list[str] | None:
+def _names(head: bytes, csv_options: CsvOptions, file: InputFile) -> list[str] | None:
     """Return the names of a header under some options; None if it cannot be read with them."""
-    read = replace(file, reading=reading)
+    read = replace(file, csv_options=csv_options)
     stream: Any = io.BytesIO(head)
     try:
-        header, _ = read_header(reading.decoded(stream) if reading.encoding else stream, read)
-        return header_columns(header, reading, read.form)
+        text = csv_options.decoded(stream) if csv_options.encoding else stream
+        header, _ = read_header(text, read)
+        return header_columns(header, csv_options, read.dialect)
     except (JobFailed, UnicodeError):
         return None
 
@@ -198,22 +199,22 @@ def guessed_encoding(text: bytes) -> str:
     return best if best and shares[best] > 0.9 else ""
 
 
-def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: CsvOptions) -> str:
+def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, csv_options: CsvOptions) -> str:
     """Return what to type so that refused CSV rows can be read; empty if unknown.
 
     Args:
         refused: Parsed lines of the quarantine.
         types: The types of the version's columns.
-        reading: The CSV options with which the rows were read.
+        csv_options: The CSV options with which the rows were read.
     """
-    if fix := _decoded(refused, reading):
+    if fix := _decoded(refused, csv_options):
         return fix
-    found, other, meanings = dict(reading.options), dict(reading.options), ("", "")
-    cells = _unread(refused, types, reading)
+    found, other, meanings = dict(csv_options.options), dict(csv_options.options), ("", "")
+    cells = _unread(refused, types, csv_options)
     for name, texts in cells.items():
-        ways = _ways(name, types[name], texts, reading)
+        ways = _ways(name, types[name], texts, csv_options)
         if not ways:
-            return _words(name, types[name], texts, reading)
+            return _words(name, types[name], texts, csv_options)
         found = _merged(found, ways[0].options)
         other = _merged(other, ways[-1].options)
         if len(ways) > 1:
@@ -225,13 +226,13 @@ def for_rows(refused: Sequence[Mapping[str, Any]], types: Types, reading: CsvOpt
     return f"To read them, {_again(found)}"
 
 
-def _decoded(refused: Sequence[Mapping[str, Any]], reading: CsvOptions) -> str:
+def _decoded(refused: Sequence[Mapping[str, Any]], csv_options: CsvOptions) -> str:
     """Return what to type so that rows in another encoding are read; empty for other reasons."""
-    if any(row["reason"] == f"the row is not {reading.encoding}" for row in refused):
-        return f"If they are UTF-8, {_again(reading.options | {'encoding': 'utf-8'})}"
+    if any(row["reason"] == f"the row is not {csv_options.encoding}" for row in refused):
+        return f"If they are UTF-8, {_again(csv_options.options | {'encoding': 'utf-8'})}"
     if (encoding := _encoding(refused)) is None:
         return ""
-    again = _again(reading.options | {"encoding": encoding or "NAME"})
+    again = _again(csv_options.options | {"encoding": encoding or "NAME"})
     if not encoding:
         return f"Find out in what they are written, and {again}"
     return f"They seem to be written in {encoding}; {again}"
@@ -265,19 +266,19 @@ def _again(options: Mapping[str, Any]) -> str:
 
 
 def _unread(
-    refused: Iterable[Mapping[str, Any]], types: Types, reading: CsvOptions
+    refused: Iterable[Mapping[str, Any]], types: Types, csv_options: CsvOptions
 ) -> dict[str, list[str]]:
     """Return column → cells without its type, for all columns: a reason names only one of them."""
     found: dict[str, list[str]] = {}
     for row in refused:
         if isinstance(row["input"], dict):
             for name, cell in row["input"].items():
-                if name in types and not _fits(name, types[name], cell, reading):
+                if name in types and not _fits(name, types[name], cell, csv_options):
                     found.setdefault(name, []).append(cell)
     return found
 
 
-def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> list[Fix]:
+def _ways(name: str, kind: DataType, cells: list[str], csv_options: CsvOptions) -> list[Fix]:
     """Return the options that give all cells the type; several if the cells are ambiguous."""
     ways: list[Fix] = []
     if kind in NUMBERS:
@@ -299,7 +300,7 @@ def _ways(name: str, kind: DataType, cells: list[str], reading: CsvOptions) -> l
         if any(map(str.isalpha, cells[0])) and (guessed := guess_datetime_format(cells[0])):
             forms = list(dict.fromkeys([*forms, guessed]))  # formats with the name of a month
         ways = [Fix({"date_format": {name: one}}, _FIRST.get(one[:2], "")) for one in forms]
-    readings = [CsvOptions(_merged(reading.options, way.options)) for way in ways]
+    readings = [CsvOptions(_merged(csv_options.options, way.options)) for way in ways]
     return [
         way for way, read in zip(ways, readings, strict=True)
         if all(_fits(name, kind, cell, read) for cell in cells)
@@ -334,15 +335,15 @@ def _merged(options: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _fits(name: str, kind: DataType, cell: str, reading: CsvOptions) -> bool:
+def _fits(name: str, kind: DataType, cell: str, csv_options: CsvOptions) -> bool:
     if kind in NUMBERS:
-        return readable(kind, cell, name, reading)
-    if kind not in (DataType.boolean, DataType.datetime) or cell in reading.missing(name):
+        return readable(kind, cell, name, csv_options)
+    if kind not in (DataType.boolean, DataType.datetime) or cell in csv_options.missing(name):
         return True
     if kind is DataType.boolean:
-        words = (*reading.options.get("true_values", ()), *reading.options.get("false_values", ()))
-        return cell in TRUTHS or cell in words
-    formats = reading.options.get("date_format")
+        words = (csv_options.options.get(key, ()) for key in ("true_values", "false_values"))
+        return cell in TRUTHS or any(cell in given for given in words)
+    formats = csv_options.options.get("date_format")
     pattern = formats.get(name) if isinstance(formats, dict) else formats
     if pattern:
         return bool(pd.notna(pd.to_datetime(cell, format=pattern, errors="coerce")))
@@ -350,10 +351,10 @@ def _fits(name: str, kind: DataType, cell: str, reading: CsvOptions) -> bool:
     return found is not None and not found.unreadable.any()
 
 
-def _words(name: str, kind: DataType | None, cells: list[str], reading: CsvOptions) -> str:
+def _words(name: str, kind: DataType | None, cells: list[str], csv_options: CsvOptions) -> str:
     """Return advice for a column that no option can read."""
     needed = kind.name if kind is not None else "another type"
-    if all(cell in reading.missing(name) for cell in cells):
+    if all(cell in csv_options.missing(name) for cell in cells):
         return (
             f"The column {name!r} has cells without a value, and the version's signature needs one "
             f"({needed}). Fill them, or leave these rows out, and score again with --overwrite."

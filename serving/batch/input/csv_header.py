@@ -3,7 +3,7 @@
 import codecs
 from typing import Any
 
-from cloche.serving.batch.input import record_boundaries
+from cloche.serving.batch.input.record_boundaries import whole_records
 from cloche.serving.batch.input.sources import InputFile
 from cloche.serving.errors import JobFailed
 
@@ -18,7 +18,7 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
     Raises:
         JobFailed: The header does not end, or only carriage returns end lines.
     """
-    has_header, lines = file.reading.has_header, file.reading.skipped
+    has_header, lines = file.csv_options.has_header, file.csv_options.skipped
     read, end, begin, skipped, seen = b"", 0, 0, 0, 0
     if not has_header and not lines:
         return read, read
@@ -39,7 +39,7 @@ def read_header(stream: Any, file: InputFile) -> tuple[bytes, bytes]:
                     "never closed?"
                 )
             head = read[begin:end].removeprefix(codecs.BOM_UTF8)
-            if head.strip() and record_boundaries.whole_records(head, file.form).end == len(head):
+            if head.strip() and whole_records(head, file.dialect).end == len(head):
                 return read[:end], read[end:]
     if b"\n" not in read and read.rstrip(b"\r").count(b"\r"):
         raise JobFailed(

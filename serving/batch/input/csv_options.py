@@ -80,7 +80,7 @@ class CsvOptions:
         named = str(self.options.get("encoding", "utf-8"))
         return "" if codecs.lookup(named).name in _UTF8 else named
 
-    def form(self, name: str) -> Dialect:
+    def dialect(self, name: str) -> Dialect:
         """Return the delimiter and quote for a file with this name; `.tsv` defaults to tabs."""
         by_name = "\t" if ".tsv" in Path(name).suffixes else ","
         return Dialect(
@@ -103,19 +103,20 @@ class CsvOptions:
         names = ("decimal", "thousands", "float_precision")
         return {name: self.options[name] for name in names if name in self.options}
 
-    def heading(self, form: Dialect) -> dict[str, Any]:
+    def heading(self, dialect: Dialect) -> dict[str, Any]:
         """Return the arguments of `pandas.read_csv` for the format of rows and header."""
         found: dict[str, Any] = {
-            "sep": form.delimiter, "quotechar": form.quote, "skipinitialspace": form.spaced,
-            "skiprows": self.skipped, "header": 0 if self.has_header else None,
+            "sep": dialect.delimiter, "quotechar": dialect.quote,
+            "skipinitialspace": dialect.spaced, "skiprows": self.skipped,
+            "header": 0 if self.has_header else None,
         }  # fmt: skip
         return found | ({"names": self.names} if self.names else {})
 
-    def whole(self, form: Dialect) -> dict[str, Any]:
+    def whole(self, dialect: Dialect) -> dict[str, Any]:
         """Return the arguments of `pandas.read_csv` for a table whose types are inferred."""
         words = ("na_values", "keep_default_na", "na_filter", "true_values", "false_values")
         given = {name: self.options[name] for name in words if name in self.options}
-        return {**self.heading(form), **self.numbers(), **given}
+        return {**self.heading(dialect), **self.numbers(), **given}
 
     def decoded(self, stream: Any) -> Any:
         """Convert a stream to UTF-8; invalid bytes are kept, unless `encoding_errors` is set."""

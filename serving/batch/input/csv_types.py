@@ -32,7 +32,7 @@ def infer(stream: Any, file: InputFile, width: int) -> dict[str, str]:
     while rows * 2 < _BLOCK_CELLS // max(width, 1):
         rows *= 2
     kinds: defaultdict[str, set[str]] = defaultdict(set)
-    for block in pd.read_csv(stream, chunksize=rows, **file.reading.whole(file.form)):
+    for block in pd.read_csv(stream, chunksize=rows, **file.csv_options.whole(file.dialect)):
         if not block.index.equals(pd.RangeIndex(seen, seen + len(block))):
             raise ValueError(  # the callers turn it into a JobFailed
                 "its rows have more fields than its header, so that pandas, and MLflow with it, "

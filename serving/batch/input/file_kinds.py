@@ -4,7 +4,7 @@ import re
 
 from cloche.serving.batch.input.formats.catalog import input_formats
 
-_KINDS: tuple[tuple[bytes, str], ...] = (
+_OTHERS = [
     (rb"\x1f\x8b", "compressed: end its name in .gz, like rows.csv.gz"),
     (rb"BZh", "compressed: end its name in .bz2, like rows.csv.bz2"),
     (rb"\xfd7zXZ", "compressed: end its name in .xz, like rows.csv.xz"),
@@ -15,11 +15,12 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"SQLite format 3", "a SQLite database: score sqlite:///PATH with --query 'SELECT …'"),
     (rb"\s*\[\s*\{", "a list in JSON: write a line for each row by jq -c '.[]' FILE > rows.jsonl"),
     (rb"\s*<(!doctype html|html|\?xml)", "a page or document: save its table as CSV"),
-)
+]
 
 
-def other_kind(head: bytes) -> str:
-    """Return the kind of a file and how to score it, as a clause; empty for possible CSV text."""
+def advice_on_content(head: bytes) -> str:
+    """Return what a file is and how to score it, as a clause; empty if it may be CSV."""
     text = head.removeprefix(b"\xef\xbb\xbf")
-    known = (form.kind for form in input_formats() if form.kind)
-    return next((kind for form, kind in (*known, *_KINDS) if re.match(form, text, re.S | re.I)), "")
+    known = [one.recognized_by for one in input_formats() if one.recognized_by]
+    found = (advice for start, advice in known + _OTHERS if re.match(start, text, re.S | re.I))
+    return next(found, "")

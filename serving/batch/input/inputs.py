@@ -20,7 +20,7 @@ from cloche.serving.batch.input.formats.catalog import INPUT_FORMATS, input_form
 from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
-from cloche.serving.batch.input.sources import InputFile, find, opened_file, streamed
+from cloche.serving.batch.input.sources import InputFile, find, opened_files, streamed
 from cloche.serving.batch.job import silence_notice
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed, SettingsError
@@ -32,21 +32,21 @@ class Inputs(ABC):
     """The input of a job.
 
     Attributes:
-        inputs: Name of each file or other source → its fingerprint.
+        fingerprints: Name of each file or other source → its fingerprint.
         total_size: The sum of `stop - start` over all parts, for the progress bar; 0 if unknown.
         repeatable: Whether the same parts can be produced again.
-        has_fingerprints: Whether `inputs` has fingerprints that reveal a changed input.
+        has_fingerprints: Whether `fingerprints` reveal a changed input.
         takes_options: Whether the CSV options say how any source is written.
     """
 
-    inputs: dict[str, str]
+    fingerprints: dict[str, str]
     total_size: int = 0
     repeatable = True
     has_fingerprints = False
     takes_options = False
     _name: str  # of the whole input, for messages
 
-    def read_by(self, reading: CsvOptions) -> None:  # noqa: B027  # only CSV has options
+    def set_csv_options(self, csv_options: CsvOptions) -> None:  # noqa: B027  # only CSV has options
         """Read CSV with these options from now on."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Inputs(ABC):
         return f"{self._name} lacks {', '.join(absent)}" if absent else ""
 
     def advice(self, needed: list[str]) -> str:
-        """Return which columns the input has instead of missing ones, and what to type."""
+        """Return advice on missing columns: those that may be meant, and the options to type."""
         return csv_advice.for_names(self.columns(), needed)
 
     @abstractmethod
@@ -88,16 +88,16 @@ class Files(Inputs):
     def __init__(self, source: str, given_format: str | None) -> None:
         self._source, self._format = source, given_format
         self.files = find(source, given_format)
-        self.inputs = {file.name: file.fingerprint for file in self.files}
+        self.fingerprints = {file.name: file.fingerprint for file in self.files}
         forms = [input_format(file.format) for file in self.files]
-        text = all(isinstance(form, TextFormat) for form in forms)
+        text = all(isinstance(format_, TextFormat) for format_ in forms)
         text = text and not any(file.packed for file in self.files)
         self.total_size = sum(file.size for file in self.files) if text else 0
-        self.takes_options = any(form.takes_options for form in forms)
+        self.takes_options = any(format_.takes_options for format_ in forms)
 
-    def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs.read_by`."""
-        self.files = [replace(file, reading=reading) for file in self.files]
+    def set_csv_options(self, csv_options: CsvOptions) -> None:
+        """See `Inputs.set_csv_options`."""
+        self.files = [replace(file, csv_options=csv_options) for file in self.files]
 
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
@@ -116,15 +116,15 @@ class Files(Inputs):
     def advice(self, needed: list[str]) -> str:
         """See `Inputs.advice`."""
         for file in self.files:
-            form = input_format(file.format)
+            format_ = input_format(file.format)
             try:
-                names = columns(file) if form.uniform else needed
+                names = columns(file) if format_.uniform else needed
             except HeaderUndecodable:
                 names = []
             if not names or not set(needed) <= set(names):
-                if not form.takes_options:
+                if not format_.takes_options:
                     return csv_advice.for_names(names, needed)
-                with streamed(replace(file, reading=PLAIN)) as raw:  # bytes in the file's encoding
+                with streamed(replace(file, csv_options=PLAIN)) as raw:  # bytes as in the file
                     return csv_advice.for_header(raw.read(_HEAD), file, needed)
         return ""
 
@@ -139,11 +139,12 @@ class Files(Inputs):
     def changed(self) -> str:
         """See `Inputs.changed`."""
         now = {file.name: file.fingerprint for file in find(self._source, self._format)}
-        return next((name for name, state in self.inputs.items() if now.get(name) != state), "")
+        known = self.fingerprints.items()
+        return next((name for name, state in known if now.get(name) != state), "")
 
     def reads(self) -> list[str]:
         """See `Inputs.reads`."""
-        return [*self.inputs, self._source]
+        return [*self.fingerprints, self._source]
 
 
 class Query(Inputs):
@@ -154,7 +155,7 @@ class Query(Inputs):
     def __init__(self, url: str, query: str, rows: int) -> None:
         self._url, self._query, self._rows = url, query, rows
         name = database.shown(url)
-        self.inputs = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
+        self.fingerprints = {name: hashlib.sha256(query.encode()).hexdigest()[:32]}
 
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
@@ -164,7 +165,7 @@ class Query(Inputs):
 
     def inferred(self) -> dict[str, dict[str, str]]:
         """See `Inputs.inferred`. Batches carry their types; `Partitioner` refuses later changes."""
-        return {name: {} for name in self.inputs}
+        return {name: {} for name in self.fingerprints}
 
     def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:
         """See `Inputs.parts`."""
@@ -203,16 +204,16 @@ class Stream(Inputs):
             self._read_batches = self._form.read_stream
         self.takes_options = self._form.takes_options
         self._file = InputFile("-", given_format, 0, "", local=False)
-        self._files = opened_file(stream)
+        self._files = opened_files(stream)
         self._head = stream.read(_HEAD)
         self._stream: Any = _HeadAndRest(self._head, stream)
         self._kept = ExitStack()
         self._categories = Categories()
-        self.inputs = {"-": ""}
+        self.fingerprints = {"-": ""}
 
-    def read_by(self, reading: CsvOptions) -> None:
-        """See `Inputs.read_by`."""
-        self._file = replace(self._file, reading=reading)
+    def set_csv_options(self, csv_options: CsvOptions) -> None:
+        """See `Inputs.set_csv_options`."""
+        self._file = replace(self._file, csv_options=csv_options)
 
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
@@ -224,7 +225,7 @@ class Stream(Inputs):
         return names
 
     def _text(self, stream: Any) -> Any:
-        return self._file.reading.decoded(stream) if self._file.recoded else stream
+        return self._file.csv_options.decoded(stream) if self._file.recoded else stream
 
     def lacking(self, needed: list[str]) -> str:
         """See `Inputs.lacking`. JSON rows may have different keys, so they are not checked here."""

@@ -80,7 +80,7 @@ class Partitioner:
                 found = rows.to_pandas().dtypes
                 if schema is None:
                     schema, kinds = rows.schema, found
-                self._refuse_other(found, kinds)
+                self._refuse_changed_types(found, kinds)
             for start in range(0, rows.num_rows, self._rows):
                 piece = rows.slice(start, self._rows)
                 place = self._keep(
@@ -107,9 +107,9 @@ class Partitioner:
         types = next(iter(self._types.values()), {})  # a stream is the only input
         return Part(index, str(place), "arrow", 0, rows, types=types, transient=True)
 
-    def _refuse_other(self, kinds: Any, first: Any) -> None:
+    def _refuse_changed_types(self, now: Any, first: Any) -> None:
         settled = next(iter(self._types.values()))
-        for name, kind in kinds.items():
+        for name, kind in now.items():
             if kind != first[name] and name not in settled:
                 raise JobFailed(
                     f"The column {name!r} is {first[name]} in the first rows and {kind} in later "
@@ -154,7 +154,7 @@ class Partitioner:
     def _copied(
         self, file: InputFile, stream: Any, index: int, done: frozenset[int]
     ) -> Iterator[Part]:
-        suffix = ".tsv" if file.form.delimiter == "\t" else ""
+        suffix = ".tsv" if file.dialect.delimiter == "\t" else ""
         for header, _, block, plain in _Cutter(file, self._bytes).blocks(stream):
             place = self._spool / f"{index:06d}{suffix}"
             if index not in done:
@@ -188,7 +188,7 @@ class _Cutter:
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._file = file
-        self._form = cast("TextFormat", input_format(file.format))
+        self._format = cast("TextFormat", input_format(file.format))
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, memoryview, bool]]:
@@ -197,12 +197,12 @@ class _Cutter:
         JSON lines have no header. A file without rows has one empty block, so that its header is
         checked. A block may be overwritten when the next one is asked for.
         """
-        header, rest = self._form.read_header(stream, self._file)
+        header, rest = self._format.read_header(stream, self._file)
         window, start, size, first = _Window(stream, rest), len(header), self._size, True
         while True:
             block = window.fill(size)
             last = len(block) < size
-            end, plain = self._form.whole_records(block, self._file, last)
+            end, plain = self._format.whole_records(block, self._file, last)
             if end or (last and first):
                 yield header, start, memoryview(block)[:end], plain
                 first = False
@@ -246,9 +246,9 @@ class _Window:
 
 def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
-    with opened(file.name) as opened_file:
+    with opened(file.name) as source:
         try:
-            found = cast("ColumnarFormat", input_format(file.format)).groups(opened_file)
+            found = cast("ColumnarFormat", input_format(file.format)).groups(source)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])

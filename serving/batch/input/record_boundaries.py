@@ -35,18 +35,18 @@ class Records(NamedTuple):
     plain: bool
 
 
-def whole_records(block: bytes | bytearray, form: Dialect, *, last: bool = False) -> Records:
+def whole_records(block: bytes | bytearray, dialect: Dialect, *, last: bool = False) -> Records:
     """Find the whole records of a block.
 
     Args:
         block: Text that starts at the beginning of a record.
-        form: The characters that divide the text.
+        dialect: The characters that divide the text.
         last: Whether the text ends with the block, so that its last record needs no line end.
     """
-    quotes = _Quotes.of(block, form)
-    end = len(block) if last else quotes.last_end(block, form)
+    quotes = _Quotes.of(block, dialect)
+    end = len(block) if last else quotes.last_end(block, dialect)
     whole = not last or quotes.before[-1] % 2 == 0
-    return Records(end, whole and end <= quotes.stray and _is_plain(block, end, form))
+    return Records(end, whole and end <= quotes.stray and _is_plain(block, end, dialect))
 
 
 class _Quotes(NamedTuple):
@@ -63,11 +63,11 @@ class _Quotes(NamedTuple):
     stray: int
 
     @classmethod
-    def of(cls, block: bytes | bytearray, form: Dialect) -> "_Quotes":
+    def of(cls, block: bytes | bytearray, dialect: Dialect) -> "_Quotes":
         text, quote, delimiter = (
             np.frombuffer(block, np.uint8),
-            ord(form.quote),
-            ord(form.delimiter),
+            ord(dialect.quote),
+            ord(dialect.delimiter),
         )
         counts, boundaries, stray = [0], True, len(text)
         for start in range(0, len(text), _PIECE):
@@ -83,18 +83,18 @@ class _Quotes(NamedTuple):
             counts.append(counts[-1] + len(found))
         return cls(counts, boundaries, stray)
 
-    def last_end(self, block: bytes | bytearray, form: Dialect) -> int:
+    def last_end(self, block: bytes | bytearray, dialect: Dialect) -> int:
         """Return the offset after the last line feed outside of quotes; 0 if there is none."""
         if not self.before[-1]:
             return block.rfind(b"\n") + 1
         text = np.frombuffer(block, np.uint8)
-        known = None if self.boundaries else np.array(_walk(block, form), np.int64)
+        known = None if self.boundaries else np.array(_walk(block, dialect), np.int64)
         for at in reversed(range(len(self.before) - 1)):
             start = at * _PIECE
             piece = text[start : start + _PIECE]
             feeds = np.flatnonzero(piece == _LINE_FEED)
             if known is None:
-                quotes = np.flatnonzero(piece == ord(form.quote))
+                quotes = np.flatnonzero(piece == ord(dialect.quote))
                 inside = np.searchsorted(quotes, feeds) + self.before[at]
             else:
                 inside = np.searchsorted(known, feeds + start)
@@ -103,9 +103,9 @@ class _Quotes(NamedTuple):
         return 0
 
 
-def _is_plain(block: bytes | bytearray, end: int, form: Dialect) -> bool:
+def _is_plain(block: bytes | bytearray, end: int, dialect: Dialect) -> bool:
     """Whether text is plain, but for its quotes."""
-    if form.spaced or block.find(b"\0", 0, end) >= 0 or block.startswith(codecs.BOM_UTF8):
+    if dialect.spaced or block.find(b"\0", 0, end) >= 0 or block.startswith(codecs.BOM_UTF8):
         return False
     if block.find(b"\r", 0, end) >= 0 and (
         block.count(b"\r", 0, end) != block.count(b"\r\n", 0, end)
@@ -119,41 +119,41 @@ def _is_plain(block: bytes | bytearray, end: int, form: Dialect) -> bool:
     return True
 
 
-def split(block: bytes, form: Dialect) -> list[bytes]:
+def split(block: bytes, dialect: Dialect) -> list[bytes]:
     """Return the CSV records in `block` without their line ends; blank lines are skipped."""
-    if form.quote.encode() not in block:
+    if dialect.quote.encode() not in block:
         lines = _ENDS.split(block)
     else:
         content = np.frombuffer(block, np.uint8)
         found = np.flatnonzero((content == _LINE_FEED) | (content == _CARRIAGE_RETURN))
-        inside = np.searchsorted(_boundaries(block, form), found) % 2
+        inside = np.searchsorted(_boundaries(block, dialect), found) % 2
         ends = [*found[inside == 0].tolist(), len(block)]
         lines = [block[a:b] for a, b in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
     return [line for line in lines if not line.isspace() and line]
 
 
-def _boundaries(block: bytes, form: Dialect) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _boundaries(block: bytes, dialect: Dialect) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """Return the positions of the quotes that open and close fields, alternately."""
-    quote = ord(form.quote)
+    quote = ord(dialect.quote)
     quotes = np.flatnonzero(np.frombuffer(block, np.uint8) == quote)
     opening = quotes[::2]
     before = np.frombuffer(block, np.uint8)[opening - 1]  # at offset 0 any byte; allowed below
     allowed = np.zeros(256, bool)
-    allowed[list(f"{form.delimiter}\r\n{form.quote}".encode())] = True
+    allowed[list(f"{dialect.delimiter}\r\n{dialect.quote}".encode())] = True
     if np.all(allowed[before] | (opening == 0)):
         return quotes
-    return np.array(_walk(block, form), np.int64)
+    return np.array(_walk(block, dialect), np.int64)
 
 
-def _walk(block: bytes | bytearray, form: Dialect) -> list[int]:
+def _walk(block: bytes | bytearray, dialect: Dialect) -> list[int]:
     """Find the positions quote by quote, for blocks where some quotes are ordinary characters."""
-    quote = form.quote.encode()
-    starts = (form.delimiter.encode(), b"\r", b"\n", b"")
+    quote = dialect.quote.encode()
+    starts = (dialect.delimiter.encode(), b"\r", b"\n", b"")
     found: list[int] = []
     at = block.find(quote)
     while at >= 0:
         begin = at
-        while form.spaced and begin and block[begin - 1] == _BLANK:
+        while dialect.spaced and begin and block[begin - 1] == _BLANK:
             begin -= 1
         if block[max(begin - 1, 0) : begin] not in starts:
             at = block.find(quote, at + 1)

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
-from cloche.serving.batch.input.file_kinds import other_kind
+from cloche.serving.batch.input.file_kinds import advice_on_content
 from cloche.serving.batch.input.formats.catalog import input_format, input_formats
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import JobFailed, SettingsError
@@ -60,17 +60,17 @@ class InputFile:
     local: bool
     packed: str = ""
     constants: dict[str, str] = field(default_factory=dict)
-    reading: CsvOptions = PLAIN
+    csv_options: CsvOptions = PLAIN
 
     @property
-    def form(self) -> Dialect:
+    def dialect(self) -> Dialect:
         """The delimiter and quote of a CSV file."""
-        return self.reading.form(self.name)
+        return self.csv_options.dialect(self.name)
 
     @property
     def recoded(self) -> bool:
         """Whether the file is CSV in an encoding other than UTF-8."""
-        return input_format(self.format).takes_options and bool(self.reading.encoding)
+        return input_format(self.format).takes_options and bool(self.csv_options.encoding)
 
 
 def find(source: str, given_format: str | None = None) -> list[InputFile]:
@@ -89,15 +89,15 @@ def find(source: str, given_format: str | None = None) -> list[InputFile]:
     if not found:
         raise JobFailed(f"{source}: nothing is there, or not yet. Score it again when it has come.")
     if not usable:
-        kind, ends = "", [one for form in input_formats() for one in form.suffixes]
+        advice, ends = "", [end for format_ in input_formats() for end in format_.suffixes]
         with (
             suppress(OSError),  # if the file cannot be read, the message gives only its name
             system.open_input_stream(found[0].path, compression=None) as file,
         ):
-            kind = other_kind(file.read(1 << 12))
+            advice = advice_on_content(file.read(1 << 12))
         raise SettingsError(
             f"{source}: no file to score is there; there is {found[0].path}"
-            + (f", which is {kind}" if kind else
+            + (f", which is {advice}" if advice else
                f". Known are names that end in {', '.join(ends)}; for others give "
                "--input-format csv or another")
         )  # fmt: skip
@@ -204,13 +204,13 @@ def streamed(file: InputFile) -> Iterator[Any]:
         with system.open_input_stream(path, compression=None) as raw:
             if file.packed:
                 with _PACKED[file.packed](raw) as unpacked:
-                    yield file.reading.decoded(unpacked) if file.recoded else unpacked
+                    yield file.csv_options.decoded(unpacked) if file.recoded else unpacked
             else:
-                yield file.reading.decoded(raw) if file.recoded else raw
+                yield file.csv_options.decoded(raw) if file.recoded else raw
     except UnicodeError as error:
         raise JobFailed(
-            f"{file.name}: is not written in {file.reading.encoding}: {error.reason}. Say in what "
-            "by --options '{encoding: NAME}'."
+            f"{file.name}: is not written in {file.csv_options.encoding}: {error.reason}. Say in "
+            "what by --options '{encoding: NAME}'."
             if isinstance(error, UnicodeDecodeError)
             else f"{file.name}: {error}"
         ) from error
@@ -235,8 +235,8 @@ def _listed(system: fs.FileSystem, path: str) -> list[fs.FileInfo]:
     return sorted((one for one in found if one.is_file), key=lambda one: one.path)
 
 
-def opened_file(stream: Any) -> list[str]:
-    """Return the path of the file behind a stream, as a list; empty for pipes and terminals."""
+def opened_files(stream: Any) -> list[str]:
+    """Return the paths of the files behind a stream: one, or none for pipes and terminals."""
     try:
         path = os.path.realpath(f"/dev/fd/{stream.fileno()}")
     except (AttributeError, OSError):
@@ -270,7 +270,7 @@ def _format_of(path: str) -> tuple[str | None, str]:
     name = Path(path.lower())
     packed = name.suffix if name.suffix in _PACKED else ""
     suffix = name.with_suffix("").suffix if packed else name.suffix
-    known = (form.name for form in input_formats() if suffix in form.suffixes)
+    known = (format_.name for format_ in input_formats() if suffix in format_.suffixes)
     return next(known, None), packed
 
 

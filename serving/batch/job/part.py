@@ -18,8 +18,8 @@ class Part:
         format: The format of the file.
         start: The first byte (text), or the first row within the group (columnar).
         stop: The byte or row after the last one.
-        group: The number of the row group or record batch in a columnar file; for text, that of
-            the part.
+        group: The number of the row group or record batch in a columnar file; for text,
+            the same as `index`.
         header: The number of bytes up to the end of a CSV file's header.
         constants: Columns given by directory names like `date=2013-11-01`.
         types: Column → its type in the whole file, for a version without a signature.

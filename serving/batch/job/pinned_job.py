@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 TEXT = ("csv", "jsonl")  # formats of outputs
+# Field → its key in `job.json`, where it has an older name.
+_KEYS = {"fingerprints": "inputs", "csv_options": "reading", "has_refusal_limit": "patient"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +60,37 @@ class Job:
     """A pinned job.
 
     Attributes:
-        inputs: File or other source → its fingerprint.
+        fingerprints: File or other source → its fingerprint.
         inferred: File → column → type over all rows, for a version without a signature.
         features: The columns of the only tensor of the signature; empty for all columns, and for
             signatures with column names.
         environment: The environment of the version: its `manager`, and how its packages `differs`
             from those that the version was logged with; empty in jobs of older releases.
-        reading: The CSV options of the input; see `cloche.serving.batch.input.csv_options`.
+        csv_options: The CSV options of the input; see `cloche.serving.batch.input.csv_options`.
         has_refusal_limit: Whether the user gave a limit of refused rows: only without one does a
-            job stop early because a sample of rows fails. Its key in `job.json` is `patient`.
+            job stop early because a sample of rows fails.
     """
 
     model: PinnedVersion
-    inputs: dict[str, str]
+    fingerprints: dict[str, str]
     layout: Layout
     part_rows: int
     has_refusal_limit: bool = False
     inferred: dict[str, dict[str, str]] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     environment: dict[str, Any] = field(default_factory=dict)
-    reading: dict[str, Any] = field(default_factory=dict)
+    csv_options: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as data for `json.dumps`."""
         content = asdict(self)
-        keys = {"has_refusal_limit": "patient"}
-        return {keys.get(name, name): value for name, value in content.items()}
+        return {_KEYS.get(name, name): value for name, value in content.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Build a job from the data that `to_json` returned."""
-        keys = {"patient": "has_refusal_limit"}
-        data = {keys.get(name, name): value for name, value in data.items()}
+        fields = {key: name for name, key in _KEYS.items()}
+        data = {fields.get(name, name): value for name, value in data.items()}
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
         model, features = PinnedVersion(**data["model"]), tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})

@@ -3,11 +3,13 @@
 import io
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import IO, Any, TypeVar, cast
+
+from cloche.values.progress import Say
 
 WORD_SECONDS = 60.0
 _TICK_SECONDS = 1.0
@@ -79,7 +81,7 @@ def awaiting_each(items: Iterator[Item], what: str) -> Iterator[Item]:
 
 
 @contextmanager
-def report_silence(say: Callable[[str], None]) -> Iterator[None]:
+def report_silence(say: Say) -> Iterator[None]:
     """Pass a message to `say`, from a thread, whenever a wait in `awaiting` has become long."""
     done = threading.Event()
 

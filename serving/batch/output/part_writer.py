@@ -39,7 +39,7 @@ class PartWriter:
         self._directory = directory
 
     def write(
-        self, part: Part, rows: Rows, scored: Any, predictions: list[pa.Table],
+        self, part: Part, rows: Rows, scored_offsets: Any, predictions: list[pa.Table],
         refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
         """Write the files of a part.
@@ -47,7 +47,7 @@ class PartWriter:
         Raises:
             JobFailed: A file cannot be written, or no table can hold the columns.
         """
-        table = self._output(rows.carried, predictions, scored) if predictions else None
+        table = self._output(rows.carried, predictions, scored_offsets) if predictions else None
         try:
             data = self._write_data(part, table) if table is not None else None
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
@@ -66,8 +66,10 @@ class PartWriter:
         """Count the values per column that JSON lacks, which become null in the file."""
         if self._job.layout.format != "jsonl":
             return {}
-        counts = {name: format_writers.without_json(table[name]) for name in table.column_names}
-        return {"nulled": {name: count for name, count in counts.items() if count}}
+        counts = {
+            name: format_writers.count_without_json(table[name]) for name in table.column_names
+        }
+        return {"nulled": {name: found for name, found in counts.items() if found}}
 
     def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
         predicted = concatenate(predictions)

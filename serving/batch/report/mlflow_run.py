@@ -6,7 +6,7 @@ continues.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
@@ -18,8 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.registry.error_messages import explain
-
-Say = Callable[[str], None]
+from cloche.values.progress import Say
 
 
 class JobRun:
@@ -118,8 +117,8 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 def _dataset(job: Job) -> DatasetInput:
     """Return the input as an MLflow dataset, with a digest over the fingerprints of its files."""
-    digest = hashlib.sha256(repr(sorted(job.inputs.items())).encode()).hexdigest()[:16]
-    names = sorted(job.inputs)
+    digest = hashlib.sha256(repr(sorted(job.fingerprints.items())).encode()).hexdigest()[:16]
+    names = sorted(job.fingerprints)
     where = names[0] if len(names) == 1 else str(PurePosixPath(names[0]).parent)
     dataset = Dataset(
         name=PurePosixPath(where).name,

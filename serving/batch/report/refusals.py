@@ -80,6 +80,6 @@ def _reasons(parts: Iterable[FinishedPart]) -> Counter[str]:
 
 def _fix(job: Job, inputs: Inputs, refused: Sequence[Mapping[str, Any]]) -> str:
     if not inputs.takes_options:
-        return csv_advice.for_lines(refused, list(inputs.inputs))
+        return csv_advice.for_lines(refused, list(inputs.fingerprints))
     types = scalar_types(Model.load(job.model.path).get_input_schema())
-    return csv_advice.for_rows(refused, types, CsvOptions(job.reading))
+    return csv_advice.for_rows(refused, types, CsvOptions(job.csv_options))

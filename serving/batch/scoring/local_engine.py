@@ -16,6 +16,7 @@ from cloche.serving.batch.scoring.worker_pool import WorkerPool
 from cloche.serving.batch.scoring.worker_start import Starter, starter
 from cloche.serving.errors import JobFailed
 from cloche.serving.processes.thread_limits import thread_variables
+from cloche.values.progress import Say
 
 
 class Engine(Protocol):
@@ -63,7 +64,7 @@ class LocalEngine:
     def __init__(
         self, workers: int, ahead: int | None = None, extra_names: Sequence[str] = (), *,
         interpreter: Interpreter = lambda _: "", time_limit: float = PREDICT_SECONDS,
-        say: Callable[[str], None] = lambda _: None, proofs: KeptProofs | None = None,
+        say: Say = lambda _: None, proofs: KeptProofs | None = None,
     ) -> None:  # fmt: skip
         """Store the settings.
 

@@ -1,8 +1,8 @@
 """Scores the rows of a part, and divides them where the model fails on some.
 
 A model that fails on a part is asked about ever fewer rows, until those that it refuses are alone.
-If it answers a row by the rows beside it, that would change its predictions, and so would a table
-that has several parts: the job then ends.
+If its prediction of a row depends on the other rows of the call, dividing a part changes it, and so
+does dividing a table into parts: the job then ends.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from cloche.serving.host.answers.error_answers import InvalidCell
 from cloche.serving.host.answers.error_origin import raised_by_model
 from cloche.values.redaction import describe_error, root_error
 
-_FEWER = (64, 16, 4, 2)  # rows per call when 64 rows are scored again because all are too many
+_FEWER = (64, 16, 4, 2)  # rows per call of a comparison, if the model fails on all rows at once
 _PROBED = 64  # rows that are tried alone before thousands are tried
 _COMPARED = 16  # rows of a part that are asked again without the others
 _DETAIL_CHARACTERS = 300

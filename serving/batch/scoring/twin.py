@@ -5,7 +5,6 @@ must produce the same bytes.
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from cloche.registry.coded_graph import UNKNOWN
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_decoder
 from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
 from cloche.serving.host.predictors.twin_inputs import GAP, Codes
+from cloche.values.progress import Say
 
 _AT_ONCE = 8192  # rows per call: as fast as more, and onnxruntime keeps less memory
 
 
-def choose_twin(path: Path, twin: str, say: Callable[[str], None], proven: bool = False) -> str:
+def choose_twin(path: Path, twin: str, say: Say, proven: bool = False) -> str:
     """Return the digest of the twin that a job uses; empty if the model scores alone.
 
     Args:

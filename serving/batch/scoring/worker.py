@@ -66,17 +66,17 @@ class Worker:
         types = scalar_types(schema)
         self.row_scorer = RowScorer(job, self._scorer, types, on_step)
         self.writer = PartWriter(job, directory)
-        inputs: list[str] | None = list(job.features) or None
-        if schema is not None and inputs is not None:
+        names: list[str] | None = list(job.features) or None
+        if schema is not None and names is not None:
             schema = tensors.without_name(schema)
         elif schema is not None and schema.has_input_names():
-            inputs = [str(name) for name in schema.input_names()]
+            names = [str(name) for name in schema.input_names()]
         settings = ReaderSettings(
-            inputs=inputs, carried=job.layout.carried, types=types, schema=schema,
-            reading=CsvOptions(job.reading), verbatim=job.layout.format == "csv",
+            model_columns=names, carried=job.layout.carried, types=types, schema=schema,
+            csv_options=CsvOptions(job.csv_options), verbatim=job.layout.format == "csv",
             coded=self._scorer.takes_columns,
         )  # fmt: skip
-        self._readers: dict[str, Reader] = {form.name: form.reader(settings) for form in _FORMATS}
+        self._readers: dict[str, Reader] = {one.name: one.reader(settings) for one in _FORMATS}
 
     def finish(
         self,

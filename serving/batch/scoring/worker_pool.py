@@ -3,7 +3,7 @@
 import json
 import selectors
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,6 +17,7 @@ from cloche.serving.batch.scoring.part_queue import Lane, lane
 from cloche.serving.batch.scoring.worker_start import Process, Starter
 from cloche.serving.errors import RESUME, JobFailed
 from cloche.serving.forkserver.protocol import TRAINED_IMPORTS
+from cloche.values.progress import Say
 
 # Timeout outside the model: reading, writing and loading take up to minutes on a slow disk.
 _OTHERWISE_SECONDS = 1800.0
@@ -41,7 +42,7 @@ class WorkerPool:
 
     def __init__(
         self, job: Job, directory: Path, starter: Starter, *, time_limit: float,
-        say: Callable[[str], None], twin_alone: bool = False,
+        say: Say, twin_alone: bool = False,
     ) -> None:  # fmt: skip
         self.twin_alone = twin_alone
         self.proven = False

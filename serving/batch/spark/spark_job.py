@@ -31,7 +31,7 @@ class SparkJob:
         self.columns = safe_model.columns(Path(job.model.path), python)
         self._spark = spark
         self._about = (
-            json.dumps(replace(job, inputs={}).to_json()),
+            json.dumps(replace(job, fingerprints={}).to_json()),
             schema.to_json() if schema is not None else "",
             str(directory),
         )

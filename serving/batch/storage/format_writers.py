@@ -91,7 +91,7 @@ def csv_header(names: list[str]) -> bytes:
 
 
 def jsonl(table: pa.Table) -> bytes:
-    """Serialize a table as JSON lines; values that `without_json` counts become null."""
+    """Serialize a table as JSON lines; values that `count_without_json` counts become null."""
     cells = []
     for position, name in enumerate(table.column_names):
         key = ("" if position == 0 else ", ") + json.dumps(name, ensure_ascii=False) + ": "
@@ -100,16 +100,16 @@ def jsonl(table: pa.Table) -> bytes:
     return _join_cells(cells, "", "{", "}\n")
 
 
-def without_json(column: pa.ChunkedArray | pa.Array) -> int:
+def count_without_json(column: pa.ChunkedArray | pa.Array) -> int:
     """Count the numbers in a column that JSON lacks: NaN and infinities, also nested ones."""
     kind = column.type
     if pa.types.is_floating(kind):
         odd: int = pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0
         return odd
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return without_json(pc.list_flatten(column))
+        return count_without_json(pc.list_flatten(column))
     if pa.types.is_struct(kind):
-        return sum(without_json(pc.struct_field(column, at)) for at in range(kind.num_fields))
+        return sum(count_without_json(pc.struct_field(column, at)) for at in range(kind.num_fields))
     return 0
 
 

@@ -18,7 +18,7 @@ from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
-from cloche.training.gate.candidate import fetch as fetch_for_gate
+from cloche.training.gate.fetched_version import fetch as fetch_for_gate
 from tests.shelf import copy_empty_store
 from tests.stores import stores
 from tests.team.services import ADMIN, Tracking

@@ -75,7 +75,7 @@ class Both:
         outcome: asyncio.Future[Answer] = loop.create_future()
         request = PredictionRequest(
             rows=1, size=1, arrived=loop.time(), deadline=loop.time() + seconds,
-            item=Item("", b""), outcome=outcome, client_left=lambda: False,
+            item=Item("", b""), receiver=outcome, client_left=lambda: False,
         )  # fmt: skip
         queued = self.arms.submit(
             request, cast("Any", self.production),

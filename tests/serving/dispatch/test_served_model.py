@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any, cast
 
 import pytest
@@ -10,28 +11,26 @@ import pytest
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.errors import HostFailed, RegistryUnreachable, VersionRefused
 from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import parse
 from tests.in_a_loop import in_a_loop
 
 
-def target(version: str, *, retry: bool = True) -> dict[str, Any]:
+def resolved(version: str, *, retry: bool = True) -> dict[str, Any]:
     """What the registry says of a version."""
-    revision = f"{version} {retry}"
-    return {
-        "identity": version, "revision": revision, "version": version, "twin": "", "retry": retry,
-    }  # fmt: skip
+    return asdict(ResolvedVersion(version, "", version, f"{version} {retry}", retry=retry))
 
 
 class FakeRegistry:
     """Names the version that the test says, or raises what it says."""
 
     def __init__(self) -> None:
-        self.names: dict[str, Any] | Exception = target("1")
+        self.names: dict[str, Any] | Exception = resolved("1")
         self.remembered: list[str] = []
 
     async def call(self, question: str, *_: Any, **about: Any) -> Any:
         if question == "remember":
-            self.remembered.append(about["target"]["version"])
+            self.remembered.append(about["resolved"]["version"])
         if question != "resolve":
             return None
         if isinstance(self.names, Exception):
@@ -47,13 +46,13 @@ class FakePool:
 
     def __init__(self, version: str) -> None:
         self.version = version
-        self.was_beside: bool | None = None
+        self.other_served: bool | None = None
         self.given_up = self.closed = False
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def start(self, *, beside: bool) -> None:
-        self.was_beside = beside
+    async def start(self, *, another_serves: bool) -> None:
+        self.other_served = another_serves
         try:
             await self.loaded
         except asyncio.CancelledError:
@@ -86,8 +85,8 @@ class Stage:
             parse("models:/m@production"), cast("Any", self.registry), Metrics(), make=self.make
         )
 
-    async def make(self, _: str, target: dict[str, Any]) -> Any:
-        pool = self.pools[target["version"]] = FakePool(target["version"])
+    async def make(self, _: str, resolved: ResolvedVersion) -> Any:
+        pool = self.pools[resolved.version] = FakePool(resolved.version)
         return pool
 
     async def loading(self, version: str) -> FakePool:
@@ -97,7 +96,7 @@ class Stage:
 
     async def serve(self, version: str) -> FakePool:
         """Have the version named, loaded and served."""
-        self.registry.names = target(version)
+        self.registry.names = resolved(version)
         pool = await self.loading(version)
         pool.loaded.set_result(None)
         pool.whole.set_result(None)
@@ -127,7 +126,7 @@ async def until(reached: Callable[[], bool]) -> None:
 async def test_the_first_version_serves_as_soon_as_its_twin_answers() -> None:
     async with staged() as stage:
         pool = await stage.loading("1")
-        assert pool.was_beside is False
+        assert pool.other_served is False
         pool.loaded.set_result(None)
         await until(lambda: stage.model.ready)
         assert stage.model.loading is None
@@ -156,7 +155,7 @@ async def test_what_loads_is_told_and_since_when() -> None:
         assert stage.model.problem == "The first version is being loaded."
         await stage.serve("1")
         assert (stage.model.problem, stage.model.describe()["loading"]) == ("", None)
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         await stage.loading("2")
         assert stage.model.problem.startswith("Version 2 is being loaded, since ")
         loading = stage.model.describe()["loading"]
@@ -169,21 +168,21 @@ NO_ALIAS = VersionRefused("models:/m@production: no version stands behind it.")
 
 @pytest.mark.parametrize("serves", [True, False], ids=["beside another", "at the start"])
 @pytest.mark.parametrize(
-    "names", [target("1"), target("3"), NO_ALIAS], ids=["what serves", "another", "none"]
+    "names", [resolved("1"), resolved("3"), NO_ALIAS], ids=["what serves", "another", "none"]
 )
 @in_a_loop
 async def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bool) -> None:
     async with staged() as stage:
         if serves:
             await stage.serve("1")
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         hanging = await stage.loading("2")
         stage.registry.names = names
         await until(lambda: hanging.given_up)
         if names is NO_ALIAS:
             await until(lambda: stage.model.problem == str(NO_ALIAS))
             assert stage.model.loading is None
-        elif serves and names == target("1"):
+        elif serves and names == resolved("1"):
             await until(lambda: stage.model.problem == "")
             assert stage.model.loading is None
         else:
@@ -195,11 +194,11 @@ async def test_a_load_that_the_alias_has_left_is_given_up(names: Any, serves: bo
 async def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_tag() -> None:
     async with staged() as stage:
         await stage.serve("1")
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         pool = await stage.loading("2")
         stage.registry.names = RegistryUnreachable("The registry said nothing for 15 s.")
         await until(lambda: "said nothing" in stage.model.problem)
-        stage.registry.names = target("2", retry=False)
+        stage.registry.names = resolved("2", retry=False)
         await until(lambda: "is being loaded" in stage.model.problem)
         assert not pool.given_up
         pool.loaded.set_result(None)
@@ -211,17 +210,17 @@ async def test_a_load_goes_on_while_the_registry_is_away_or_its_version_gets_a_t
 async def test_a_refused_version_is_told_whenever_the_alias_is_on_it_and_tried_once() -> None:
     async with staged() as stage:
         await stage.serve("1")
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         (await stage.loading("2")).loaded.set_exception(HostFailed("It is broken."))
         await until(lambda: stage.model.problem == "Version 2 cannot serve: It is broken.")
-        stage.registry.names = target("1")
+        stage.registry.names = resolved("1")
         await until(lambda: stage.model.problem == "")
-        stage.registry.names = target("3")
+        stage.registry.names = resolved("3")
         await stage.loading("3")
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         await until(lambda: stage.model.problem == "Version 2 cannot serve: It is broken.")
         assert stage.model.loading is None
-        stage.registry.names = target("2", retry=False)  # somebody changed it
+        stage.registry.names = resolved("2", retry=False)  # somebody changed it
         await stage.loading("2")
         assert "is being loaded" in stage.model.problem
 
@@ -233,7 +232,7 @@ async def test_what_cannot_be_fetched_now_is_told_until_it_can(
     monkeypatch.setattr("cloche.serving.dispatch.served_model._RETRY_SECONDS", 0.05)
     async with staged() as stage:
         await stage.serve("1")
-        stage.registry.names = target("2")
+        stage.registry.names = resolved("2")
         for _ in range(3):
             failing = await stage.loading("2")
             failing.loaded.set_exception(RegistryUnreachable("The store is away."))

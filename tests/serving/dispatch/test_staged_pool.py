@@ -7,7 +7,7 @@ import pytest
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.processes.frames import Item
-from cloche.serving.queue.prediction_request import PredictionRequest, RequestOutcome
+from cloche.serving.queue.prediction_request import AnswerReceiver, PredictionRequest
 
 
 class FakePool:
@@ -30,7 +30,7 @@ def test_a_full_queue_of_the_model_refuses_before_the_stage_works(room: bool) ->
     stage, model = FakePool(room=True), FakePool(room=room)
     request = PredictionRequest(
         rows=1, size=2, arrived=0.0, deadline=1.0, item=Item("application/json", b"{}"),
-        outcome=cast("RequestOutcome", None), client_left=lambda: False,
+        receiver=cast("AnswerReceiver", None), client_left=lambda: False,
     )  # fmt: skip
     pools: Any = [stage, model]
     assert StagedPool(cast("list[VersionPool]", pools), 1.0).submit(request) is room

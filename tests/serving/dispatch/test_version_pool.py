@@ -66,7 +66,7 @@ def request(*, left: bool = False) -> PredictionRequest:
     loop = asyncio.get_running_loop()
     return PredictionRequest(
         rows=1, size=10, arrived=loop.time(), deadline=loop.time() + 60,
-        item=Item("application/json", b""), outcome=loop.create_future(),
+        item=Item("application/json", b""), receiver=loop.create_future(),
         client_left=lambda: left,
     )  # fmt: skip
 
@@ -86,13 +86,13 @@ async def started(
         queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
     )  # fmt: skip
     pool = VersionPool("m", "1", Path(), settings=settings, metrics=Metrics(), spawn=spawn)
-    await pool.start(beside=False)  # its hosts are no processes with a priority
+    await pool.start(another_serves=False)  # its hosts are no processes with a priority
     return pool, made
 
 
 async def answered(requests: Sequence[PredictionRequest]) -> list[int]:
     async with asyncio.timeout(30):
-        return [(await one.outcome).status for one in requests]
+        return [(await one.receiver).status for one in requests]
 
 
 @in_a_loop

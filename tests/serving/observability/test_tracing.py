@@ -33,7 +33,7 @@ def scored(attempts: int) -> PredictionRequest:
     """A request that came at second 10 of the loop's clock, and was given to a host at 12."""
     return PredictionRequest(
         rows=1, size=2, arrived=10.0, deadline=99.0, item=Item("application/json", b"{}"),
-        outcome=asyncio.get_running_loop().create_future(),
+        receiver=asyncio.get_running_loop().create_future(),
         client_left=lambda: False, attempts=attempts, sent_at=12.0, version="7",
     )  # fmt: skip
 

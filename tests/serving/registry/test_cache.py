@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 
 def target(version: str) -> ResolvedVersion:

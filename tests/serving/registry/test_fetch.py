@@ -12,9 +12,9 @@ from cloche.registry.version_digest import digest_tree
 from cloche.serving.errors import RegistryUnreachable, VersionRefused
 from cloche.serving.registry import fetch
 from cloche.serving.registry.cache import Cache
-from cloche.serving.registry.resolver import ResolvedVersion
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.training.errors import RegistryError
-from cloche.training.gate import candidate
+from cloche.training.gate import fetched_version
 from tests.lifecycle.registry import saved
 
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     files = tmp_path / "files"
     shutil.copytree(saved(1, ""), files)
     store = Store(files)
-    for module in (fetch, candidate):
+    for module in (fetch, fetched_version):
         monkeypatch.setattr(module, "files_of", store)
     return store
 
@@ -94,7 +94,7 @@ def test_the_gate_says_the_same(store: Store, tmp_path: Path) -> None:
     all_gone(store.files)
     version = type("Version", (), {"name": "m", "version": "1"})()
     with pytest.raises(RegistryError, match="m version 1 cannot be fetched: MLmodel is not in the"):
-        candidate.fetch(version, tmp_path)
+        fetched_version.fetch(version, tmp_path)
 
 
 def test_a_cache_without_room_is_told_and_tried_again(

@@ -14,7 +14,7 @@ from cloche.serving.registry import uri
 from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
-from cloche.training.gate.candidate import fetch as fetch_candidate
+from cloche.training.gate.fetched_version import fetch as fetch_candidate
 from cloche.training.promotion.registry import find_model, find_version
 from tests.names import FEW, ODD
 from tests.online import tracking_server

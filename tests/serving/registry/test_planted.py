@@ -17,7 +17,7 @@ from cloche.serving.registry.cache import Cache
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import parse
-from cloche.training.gate.candidate import fetch as fetch_candidate
+from cloche.training.gate.fetched_version import fetch as fetch_candidate
 from tests.shelf import empty_store
 from tests.stores import stores
 

@@ -8,10 +8,11 @@ import pytest
 from cloche.serving.errors import HostFailed, ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
-from cloche.serving.workers import worker
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.workers import worker_handle
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.fleet_pool import FleetPool
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.version_on_workers import VersionOnWorkers
+from cloche.serving.workers.worker_handle import WorkerHandle
 from tests.in_a_loop import in_a_loop
 
 
@@ -90,17 +91,17 @@ class Workers:
     def __init__(self, count: int = 2) -> None:
         self.record = Record()
         self.peers: list[FakePeer] = []
-        self.workers: list[Worker] = []
+        self.workers: list[WorkerHandle] = []
         self.fleet = Fleet(count, Metrics())
         self.holding: str = ""
         self._tasks = [asyncio.create_task(self.fleet.keep(self.start)) for _ in range(count)]
 
-    async def start(self) -> Worker:
+    async def start(self) -> WorkerHandle:
         peer = FakePeer("abcdef"[len(self.peers)], self.record)
         if self.holding:
             peer.held[self.holding] = asyncio.Event()
         self.peers.append(peer)
-        self.workers.append(Worker(cast("Any", FakeProcess(peer)), cast("Any", peer)))
+        self.workers.append(WorkerHandle(cast("Any", FakeProcess(peer)), cast("Any", peer)))
         return self.workers[-1]
 
     async def begun(self) -> "Workers":
@@ -108,9 +109,9 @@ class Workers:
         self.record.clear()
         return self
 
-    def pool(self, version: str) -> FleetPool:
-        target = {"version": version, "retry": True}
-        return FleetPool(self.fleet, "m", target, cast("Any", "/path"), None)
+    def pool(self, version: str) -> VersionOnWorkers:
+        resolved = ResolvedVersion(version, "", version, version)
+        return VersionOnWorkers(self.fleet, "m", resolved, cast("Any", "/path"), None)
 
 
 @in_a_loop
@@ -180,7 +181,7 @@ async def test_a_new_worker_that_loads_the_old_version_meanwhile_loads_the_new_o
 async def test_a_worker_that_hangs_while_it_loads_is_ended_and_the_others_switch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker, "_PING_SECONDS", 0.01)
+    monkeypatch.setattr(worker_handle, "_PING_SECONDS", 0.01)
     workers = await Workers().begun()
     a, _ = workers.peers
     a.held["load"] = a.held["ping"] = asyncio.Event()

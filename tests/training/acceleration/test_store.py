@@ -13,7 +13,7 @@ from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.twin import Twin
 from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.acceleration.store import attach_to_version, withdraw
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 from tests.training.conftest import make_holdout
 
 TAGS = {"cloche.accelerated", "cloche.accelerated_digest"}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.training.evaluation.evaluate import Outcome, TargetSpec
+from cloche.training.evaluation.evaluate import Pairs, TargetSpec
 from cloche.training.evaluation.importance import (
     REPEATS,
     SECONDS,
@@ -32,10 +32,8 @@ def measured(*, seconds_each: float = 0.0, seed: int = 0) -> tuple[pd.DataFrame,
     )
     target, said, ticks = TargetSpec("regression"), [], count()
 
-    def judge(rows: pd.DataFrame, truth: np.ndarray) -> Outcome:
-        return Outcome.pair(
-            truth, read((3 * rows["c0"] + rows["c1"]).to_numpy(), target, rows=ROWS)
-        )
+    def judge(rows: pd.DataFrame, truth: np.ndarray) -> Pairs:
+        return Pairs.pair(truth, read((3 * rows["c0"] + rows["c1"]).to_numpy(), target, rows=ROWS))
 
     found = feature_importance(
         features, (3 * features["c0"] + features["c1"]).to_numpy(), metric="rmse", judge=judge,

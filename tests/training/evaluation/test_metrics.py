@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 from cloche.training.evaluation.intervals import intervals
 from cloche.training.evaluation.metrics import score, score_all
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
+from cloche.training.evaluation.predictions import Pairs, Predictions, TargetSpec
 from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
 from cloche.training.recipe.metric_catalog import METRICS, metrics_for
@@ -19,7 +19,7 @@ LABELS = {"text": ("a", "b", "c", "d", "e"), "whole": (3, 5, 7, 11, 13)}
 PAIRS = {"text": ("no", "yes"), "boolean": (False, True)}
 
 
-def outcome_of(classes, truth, *, task="multiclass", seed=0, only=None):
+def predict_pairs(classes, truth, *, task="multiclass", seed=0, only=None):
     """Random probabilities for rows of the given codes; `only` is the one predicted code."""
     size = len(classes)
     matrix = np.random.default_rng(seed).dirichlet(np.ones(size), len(truth))
@@ -30,19 +30,19 @@ def outcome_of(classes, truth, *, task="multiclass", seed=0, only=None):
     predictions = Predictions(
         TargetSpec(task, classes, positive), codes=codes.astype(np.intp), probabilities=matrix
     )
-    return Outcome.pair(np.array(classes, dtype=object)[truth], predictions)
+    return Pairs.pair(np.array(classes, dtype=object)[truth], predictions)
 
 
-def over_classes(outcome):
+def over_classes(pairs):
     """scikit-learn's averages over the classes that the rows have."""
-    truth, predictions = outcome.truth, outcome.predictions
+    truth, predictions = pairs.truth, pairs.predictions
     there = sorted(set(truth))
     averaged = {"labels": there, "average": "macro", "zero_division": 0}
     areas = [sk.roc_auc_score(truth == one, predictions.probabilities[:, one]) for one in there
              if len(there) > 1]  # fmt: skip
     recall = sk.recall_score(truth, predictions.codes, **averaged)
     return {
-        **of_all(outcome),
+        **of_all(pairs),
         "recall": recall,
         "balanced_accuracy": recall if len(there) > 1 else nan,
         "precision": sk.precision_score(truth, predictions.codes, **averaged),
@@ -51,13 +51,13 @@ def over_classes(outcome):
     }
 
 
-def of_two_classes(outcome):
+def of_two_classes(pairs):
     """scikit-learn's numbers, or `nan` where the rows do not define one."""
-    truth, codes = outcome.truth, outcome.predictions.codes
-    positive = outcome.predictions.probabilities[:, 1]
+    truth, codes = pairs.truth, pairs.predictions.codes
+    positive = pairs.predictions.probabilities[:, 1]
     both, predicted, true = len(set(truth)) == 2, any(codes), any(truth)
     return {
-        **of_all(outcome),
+        **of_all(pairs),
         "brier": np.mean((positive - truth) ** 2),
         "roc_auc": sk.roc_auc_score(truth, positive) if both else nan,
         "balanced_accuracy": sk.balanced_accuracy_score(truth, codes) if both else nan,
@@ -68,13 +68,13 @@ def of_two_classes(outcome):
     }
 
 
-def of_all(outcome):
+def of_all(pairs):
     """What does not depend on which classes are there."""
-    probabilities = outcome.predictions.probabilities
+    probabilities = pairs.predictions.probabilities
     classes = range(probabilities.shape[1])
     return {
-        "accuracy": np.mean(outcome.truth == outcome.predictions.codes),
-        "log_loss": sk.log_loss(outcome.truth, probabilities, labels=[*classes]),
+        "accuracy": np.mean(pairs.truth == pairs.predictions.codes),
+        "log_loss": sk.log_loss(pairs.truth, probabilities, labels=[*classes]),
     }
 
 
@@ -86,9 +86,9 @@ def same(found, expected):
 @pytest.mark.parametrize("there", [{0, 1, 2, 3, 4}, {0, 1, 2, 3}, {1, 2, 4}, {0, 4}, {3}])
 def test_metrics_of_many_classes_are_those_over_the_classes_that_are_there(kind, there):
     truth = np.random.default_rng(1).choice(sorted(there), 60)
-    outcome = outcome_of(LABELS[kind], truth)
-    expected = over_classes(outcome)
-    same(score_all(metrics_for("multiclass"), outcome), expected)
+    pairs = predict_pairs(LABELS[kind], truth)
+    expected = over_classes(pairs)
+    same(score_all(metrics_for("multiclass"), pairs), expected)
 
 
 @pytest.mark.parametrize("kind", PAIRS)
@@ -96,11 +96,11 @@ def test_metrics_of_many_classes_are_those_over_the_classes_that_are_there(kind,
 @pytest.mark.parametrize("only", [None, 0, 1])
 def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
     truth = np.random.default_rng(1).choice(sorted(there), 40)
-    outcome = outcome_of(PAIRS[kind], truth, task="binary", only=only)
-    expected = of_two_classes(outcome)
-    found = score_all(metrics_for("binary"), outcome)
+    pairs = predict_pairs(PAIRS[kind], truth, task="binary", only=only)
+    expected = of_two_classes(pairs)
+    found = score_all(metrics_for("binary"), pairs)
     same(found, expected)
-    reasons = undefined_reasons(outcome, found)
+    reasons = undefined_reasons(pairs, found)
     assert set(reasons) == {name for name, value in expected.items() if isnan(value)}
     for name, reason in reasons.items():
         label = repr(
@@ -125,7 +125,7 @@ def test_metrics_of_two_classes_are_defined_or_have_a_reason(kind, there, only):
 )
 def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
     truth, values = np.array(truth), np.array([1.5, 2.0, 3.0])
-    outcome = Outcome.pair(truth, Predictions(TargetSpec("regression"), values=values))
+    pairs = Pairs.pair(truth, Predictions(TargetSpec("regression"), values=values))
     errors = truth - values
     expected = {
         "mae": np.mean(np.abs(errors)),
@@ -133,33 +133,33 @@ def test_metrics_of_numbers_are_defined_or_have_a_reason(truth, reasons):
         "r2": nan if "r2" in reasons else sk.r2_score(truth, values),
         "mape": nan if "mape" in reasons else np.mean(np.abs(errors) / truth),
     }
-    found = score_all(metrics_for("regression"), outcome)
+    found = score_all(metrics_for("regression"), pairs)
     same(found, expected)
-    assert undefined_reasons(outcome, found) == reasons
+    assert undefined_reasons(pairs, found) == reasons
 
 
-def told(outcome):
-    metrics = metrics_for(outcome.predictions.target.task)
-    return list(remarks(outcome, intervals(outcome, metrics, resamples=100, seed=0)))
+def told(pairs):
+    metrics = metrics_for(pairs.predictions.target.task)
+    return list(remarks(pairs, intervals(pairs, metrics, resamples=100, seed=0)))
 
 
 def test_a_metric_without_a_value_or_an_interval_is_told_with_the_reason():
-    nobody = outcome_of((0, 1), [0] * 20, task="binary", only=0)
+    nobody = predict_pairs((0, 1), [0] * 20, task="binary", only=0)
     assert "roc_auc is undefined: all rows have the label 0" in told(nobody)
     assert "recall is undefined: no row has the label 1" in told(nobody)
-    rare = outcome_of((0, 1), [0] * 20 + [1], task="binary")
+    rare = predict_pairs((0, 1), [0] * 20 + [1], task="binary")
     assert any(one.startswith("roc_auc has no interval: too few rows") for one in told(rare))
-    assert told(outcome_of((0, 1), [0, 1] * 40, task="binary")) == []
+    assert told(predict_pairs((0, 1), [0, 1] * 40, task="binary")) == []
 
 
 def test_a_slice_is_judged_over_its_own_classes_and_says_what_it_does_not_define():
     truth = np.array([0, 1, 2, 3, 4] * 10 + [0, 1] * 10 + [2] * 10)
-    outcome = outcome_of(LABELS["text"], truth)
+    pairs = predict_pairs(LABELS["text"], truth)
     column = pd.Series(["all"] * 50 + ["two"] * 20 + ["one"] * 10, name="part")
-    parts = {part.value: part for part in slices(column, outcome, ["recall", "roc_auc"])}
+    parts = {part.value: part for part in slices(column, pairs, ["recall", "roc_auc"])}
     for name, part in parts.items():
         rows = (column == name).to_numpy()
-        expected = over_classes(outcome.take(rows))
+        expected = over_classes(pairs.take(rows))
         same(part.scores, {metric: expected[metric] for metric in ("recall", "roc_auc")})
     assert parts["one"].undefined == {"roc_auc": "all rows have the label 'c'"}
     assert parts["two"].undefined == {}
@@ -169,18 +169,18 @@ DIGIT = TargetSpec("binary", (0, 1), 1)
 
 
 def of_labels(truth, labels):
-    return Outcome.pair(truth, read(labels, DIGIT, rows=len(labels)))
+    return Pairs.pair(truth, read(labels, DIGIT, rows=len(labels)))
 
 
 def of_probabilities(truth, probabilities, target=DIGIT):
-    return Outcome.pair(truth, read(np.array(probabilities), target, rows=len(probabilities)))
+    return Pairs.pair(truth, read(np.array(probabilities), target, rows=len(probabilities)))
 
 
 def test_the_positive_label_decides_what_precision_and_ranking_are_about():
     probabilities = [[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]
     rare = TargetSpec("binary", ("late", "on time"), "late")
-    outcome = of_probabilities(["late", "on time", "on time"], probabilities, rare)
-    assert score_all(["roc_auc", "precision", "recall"], outcome) == {
+    pairs = of_probabilities(["late", "on time", "on time"], probabilities, rare)
+    assert score_all(["roc_auc", "precision", "recall"], pairs) == {
         "roc_auc": 1.0,
         "precision": 0.5,
         "recall": 1.0,
@@ -195,6 +195,6 @@ def test_a_model_that_gives_labels_only_has_no_metric_of_probabilities(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_no_rows_have_no_metric(metric, binary_outcome, regression_outcome):
-    make = binary_outcome if "binary" in METRICS[metric].tasks else regression_outcome
+def test_no_rows_have_no_metric(metric, binary_pairs, regression_pairs):
+    make = binary_pairs if "binary" in METRICS[metric].tasks else regression_pairs
     assert isnan(score(metric, make(rows=5).take(np.array([], dtype=int))))

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, TargetSpec
+from cloche.training.evaluation.predictions import Pairs, TargetSpec
 
 LATE = TargetSpec("binary", ("late", "on time"), "late")
 DIGIT = TargetSpec("binary", (0, 1), 1)
@@ -173,8 +173,8 @@ def test_a_target_is_found_in_its_column_and_the_greater_label_is_positive():
     assert (target.classes, target.positive) == (("no", "yes"), "yes")
 
 
-def outcome(truth) -> Outcome:
-    return Outcome.pair(truth, read([0, 1], DIGIT, rows=2))
+def pairs(truth) -> Pairs:
+    return Pairs.pair(truth, read([0, 1], DIGIT, rows=2))
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def outcome(truth) -> Outcome:
             lambda: TargetSpec.from_column("binary", ["yes", "no"], positive="maybe"),
             "'maybe' is not one of 'no', 'yes'",
         ),
-        (lambda: outcome([0, 1, 1]), "2 predictions for 3 rows"),
-        (lambda: outcome(pd.Series([0, None])), "1 of 2 labels are missing"),
+        (lambda: pairs([0, 1, 1]), "2 predictions for 3 rows"),
+        (lambda: pairs(pd.Series([0, None])), "1 of 2 labels are missing"),
     ],
 )
 def test_a_target_that_is_not_what_is_asked_for_is_refused(make, message):
@@ -198,12 +198,12 @@ def test_a_target_that_is_not_what_is_asked_for_is_refused(make, message):
 
 
 def test_taking_rows_takes_truth_and_predictions_together():
-    outcome = Outcome.pair([0, 1, 1], read([0.2, 0.9, 0.4], DIGIT, rows=3)).take(np.array([2, 0]))
-    assert outcome.truth.tolist() == [1, 0]
-    assert outcome.predictions.positive_probability().tolist() == [0.4, 0.2]
+    pairs = Pairs.pair([0, 1, 1], read([0.2, 0.9, 0.4], DIGIT, rows=3)).take(np.array([2, 0]))
+    assert pairs.truth.tolist() == [1, 0]
+    assert pairs.predictions.positive_probability().tolist() == [0.4, 0.2]
 
 
 def test_a_column_without_numbers_is_told_without_its_values():
     with pytest.raises(TrainingError, match="does not hold numbers, but float, str") as caught:
-        Outcome.pair([1.0, "Kim"], read([1.0, 2.0], PRICE, rows=2))
+        Pairs.pair([1.0, "Kim"], read([1.0, 2.0], PRICE, rows=2))
     assert "Kim" not in str(caught.value)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
+from cloche.training.evaluation.predictions import Pairs, Predictions, TargetSpec
 from cloche.training.evaluation.weighted_metrics import prepare
 from cloche.training.recipe.metric_catalog import metrics_for
 
@@ -34,7 +34,7 @@ def classifications(draw, classes):
         probabilities=matrix / matrix.sum(axis=1, keepdims=True),
     )
     weights = draw(st.lists(COUNTS, min_size=rows, max_size=rows))
-    return Outcome(np.array(truth, dtype=np.intp), predictions), np.array(weights, dtype=float)
+    return Pairs(np.array(truth, dtype=np.intp), predictions), np.array(weights, dtype=float)
 
 
 @st.composite
@@ -43,25 +43,25 @@ def regressions(draw):
     numbers = st.lists(st.integers(-5, 5), min_size=rows, max_size=rows)
     truth, values = np.array(draw(numbers), float), np.array(draw(numbers), float)
     weights = np.array(draw(st.lists(COUNTS, min_size=rows, max_size=rows)), float)
-    return Outcome.pair(truth, read(values, TargetSpec("regression"), rows=rows)), weights
+    return Pairs.pair(truth, read(values, TargetSpec("regression"), rows=rows)), weights
 
 
 @pytest.mark.parametrize(
-    "outcomes",
+    "pairs_and_weights",
     [classifications(("no", "yes")), classifications(("a", "b", "c")), regressions()],
     ids=["binary", "multiclass", "regression"],
 )
 @given(data=st.data())
-def test_metrics_are_the_same_by_either_way(outcomes, data):
-    outcome, weights = data.draw(outcomes)
-    drawn = outcome.take(np.repeat(np.arange(len(outcome)), weights.astype(int)))
-    for metric in metrics_for(outcome.predictions.target.task):
+def test_metrics_are_the_same_by_either_way(pairs_and_weights, data):
+    pairs, weights = data.draw(pairs_and_weights)
+    drawn = pairs.take(np.repeat(np.arange(len(pairs)), weights.astype(int)))
+    for metric in metrics_for(pairs.predictions.target.task):
         np.testing.assert_allclose(
-            prepare(metric, outcome)(weights), score(metric, drawn),
+            prepare(metric, pairs)(weights), score(metric, drawn),
             rtol=1e-9, atol=1e-12, err_msg=metric,
         )  # fmt: skip
 
 
 def test_labels_alone_have_no_weighted_ranking():
-    outcome = Outcome.pair([0, 1], read([0, 1], TargetSpec("binary", (0, 1), 1), rows=2))
-    assert np.isnan(prepare("roc_auc", outcome)(np.ones(2)))
+    pairs = Pairs.pair([0, 1], read([0, 1], TargetSpec("binary", (0, 1), 1), rows=2))
+    assert np.isnan(prepare("roc_auc", pairs)(np.ones(2)))

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.models import Model
 
 from cloche.training.evaluation.intervals import Interval
-from cloche.training.gate.candidate import Candidate
 from cloche.training.gate.decision import decide
+from cloche.training.gate.fetched_version import FetchedVersion
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.judge import Judgement
 from cloche.training.gate.measure import MeasuredVersion
@@ -53,7 +53,7 @@ def make_judgement(client: MlflowClient, log_version: Any, holdout: pd.DataFrame
 
     def make(notes: tuple[str, ...] = (), **changes: Any) -> Judgement:
         production, candidate = (
-            Candidate(
+            FetchedVersion(
                 client.get_model_version("flight-delay", number),
                 Path("unused"),
                 Model.load(f"models:/flight-delay/{number}"),

@@ -14,7 +14,7 @@ from mlflow.types import Schema, TensorSpec
 
 from cloche.training.errors import ClocheError, RecipeError
 from cloche.training.evaluation.model_output import read as read_output
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 from cloche.training.gate.holdout import fetch_holdout
 from cloche.training.gate.model_probe import model_rows
 from cloche.training.gate.policy import Policy, carried_policy, load_policy

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 from cloche.training.gate.judge import judge
 from cloche.training.gate.policy import carried_policy
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 from cloche.training.gate.judge import judge
 from cloche.training.gate.policy import carried_policy
 from cloche.training.recipe.load import load_recipe

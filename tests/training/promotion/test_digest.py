@@ -3,7 +3,7 @@
 import mlflow
 
 from cloche.registry.version_digest import digest_tree
-from cloche.training.gate.candidate import fetch
+from cloche.training.gate.fetched_version import fetch
 
 
 def test_every_way_to_fetch_a_version_gives_the_same_digest(client, log_version, tmp_path):

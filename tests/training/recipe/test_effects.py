@@ -20,7 +20,7 @@ from cloche.training.dataset.checks.checks import check_split, check_table
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.split import split, validation_split
 from cloche.training.errors import DataError, TrainingError
-from cloche.training.evaluation.predictions import Outcome, Predictions, TargetSpec
+from cloche.training.evaluation.predictions import Pairs, Predictions, TargetSpec
 from cloche.training.gate import measure
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
@@ -140,7 +140,7 @@ def judged(recipe: Recipe) -> Any:
     )
     policy = carried_policy({"cloche": model._policy(package)})
     assert policy is not None
-    ours, theirs = (Outcome.pair(FRAME["churned"], one) for one in LESS)
+    ours, theirs = (Pairs.pair(FRAME["churned"], one) for one in LESS)
     records, serving = np.arange(ROWS), ProbeResult()
     production: Any = SimpleNamespace(version=SimpleNamespace(version="1"))
     comparison = measure._comparison(policy, production, serving, (ours, theirs), records)

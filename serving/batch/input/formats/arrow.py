@@ -52,7 +52,7 @@ def _read_stream(stream: Any) -> pa.RecordBatchReader:
 FORMAT = ColumnarFormat(
     name="arrow",
     suffixes=(".arrow", ".feather", ".ipc"),
-    kind=(rb"ARROW1", "an Arrow file: score it with --input-format arrow"),
+    recognized_by=(rb"ARROW1", "an Arrow file: score it with --input-format arrow"),
     columns=lambda source, _: list(pa.ipc.open_file(source).schema.names),
     types=_types,
     reader=partial(ColumnarReader, _batches, _dtype),

@@ -15,13 +15,15 @@ from cloche.serving.errors import JobFailed
 def _columns(stream: Any, file: InputFile) -> list[str]:
     header, _ = read_header(stream, file)
     try:
-        return header_columns(header, file.reading, file.form)
+        return header_columns(header, file.csv_options, file.dialect)
     except JobFailed as error:
         raise type(error)(f"{file.name}: {error}") from error
 
 
 def _reader(use: ReaderSettings) -> CsvReader:
-    return CsvReader(use.inputs, use.carried, use.types, use.reading, verbatim=use.verbatim)
+    return CsvReader(
+        use.model_columns, use.carried, use.types, use.csv_options, verbatim=use.verbatim
+    )
 
 
 FORMAT = TextFormat(
@@ -32,5 +34,5 @@ FORMAT = TextFormat(
     reader=_reader,
     takes_options=True,
     read_header=read_header,
-    whole_records=lambda block, file, last: whole_records(block, file.form, last=last),
+    whole_records=lambda block, file, last: whole_records(block, file.dialect, last=last),
 )

@@ -1,4 +1,4 @@
-"""The records of input formats: text is cut where records end, tables come in groups of rows."""
+"""What an input format gives: text is cut where records end, tables come in groups of rows."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,11 +19,12 @@ class Format:
     Attributes:
         name: The name of the format, which is that of its module.
         suffixes: The ends of file names.
-        kind: A pattern of a file's first bytes, and what such a file is and how it is scored, as a
-            clause; None if nothing tells the format.
+        recognized_by: A pattern of a file's first bytes, and a clause that says what such a file is
+            and how it is scored; None if the first bytes do not tell the format.
         columns: Returns the column names of a source, which `opened` returns.
-        types: Returns column → type in a whole source with a number of columns; for columnar files
-            if a part may show another. Raises ValueError or pa.ArrowException.
+        types: Returns column → type over all rows of a source, which has this number of columns. A
+            columnar format names only the columns whose type one part alone may not show. Raises
+            ValueError or pa.ArrowException.
         reader: Makes the reader of parts.
         uniform: Whether all rows of a file have the same columns.
         takes_options: Whether the CSV options say how a file is written.
@@ -31,7 +32,7 @@ class Format:
 
     name: str
     suffixes: tuple[str, ...]
-    kind: tuple[bytes, str] | None = None
+    recognized_by: tuple[bytes, str] | None = None
     columns: Callable[[Any, InputFile], list[str]]
     types: Callable[[Any, InputFile, int], dict[str, str]]
     reader: Callable[[ReaderSettings], Reader]
@@ -68,7 +69,7 @@ class ColumnarFormat(Format):
     Attributes:
         groups: Returns the number, rows and bytes in memory of each row group or record batch.
         read_stream: Returns the schema and batches of a stream as a `pa.RecordBatchReader`; None
-            for a format that is read from its end.
+            for a format whose index is at the end of the file.
     """
 
     groups: Callable[[Any], list[tuple[int, int, int]]]

@@ -35,7 +35,7 @@ def _types(stream: Any, file: InputFile, width: int) -> dict[str, str]:  # noqa:
             rows += 1
             for name, cell in row.items():
                 counts[name] += 1
-                samples[name].setdefault(_sort(cell), cell)
+                samples[name].setdefault(_cell_kind(cell), cell)
     return {
         name: str(
             pd.DataFrame([{name: cell} for cell in found.values()] + [{}] * (counts[name] < rows))[
@@ -46,7 +46,7 @@ def _types(stream: Any, file: InputFile, width: int) -> dict[str, str]:  # noqa:
     }
 
 
-def _sort(cell: Any) -> str:
+def _cell_kind(cell: Any) -> str:
     """Return the kind of a cell that decides its column's type; for integers also their size."""
     if type(cell) is not int:
         return type(cell).__name__
@@ -69,7 +69,10 @@ def _whole_records(block: bytes | bytearray, _: InputFile, last: bool) -> Record
 FORMAT = TextFormat(
     name="jsonl",
     suffixes=(".jsonl", ".ndjson"),
-    kind=(rb"\s*\{\s*\"", "JSON: score it with --input-format jsonl if each line is a row"),
+    recognized_by=(
+        rb"\s*\{\s*\"",
+        "JSON: score it with --input-format jsonl if each line is a row",
+    ),
     columns=_columns,
     types=_types,
     reader=JsonLinesReader,

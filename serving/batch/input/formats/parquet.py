@@ -61,7 +61,7 @@ def _dtype(source: Any, name: str) -> Any:
 FORMAT = ColumnarFormat(
     name="parquet",
     suffixes=(".parquet", ".pq"),
-    kind=(rb"PAR1", "a Parquet file: score it with --input-format parquet"),
+    recognized_by=(rb"PAR1", "a Parquet file: score it with --input-format parquet"),
     columns=lambda source, _: list(pq.read_schema(source).names),
     types=_types,
     reader=partial(ColumnarReader, _batches, _dtype),

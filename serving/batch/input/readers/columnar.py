@@ -37,14 +37,14 @@ class ColumnarReader(Reader):
             settings: The settings; without a schema, the model gets tables as pandas stored them.
         """
         self._batches, self._dtype = batches, dtype
-        self._inputs = inputs = settings.inputs
+        self._model_columns = names = settings.model_columns
         self._carried = carried = settings.carried
         self._types = types = settings.types
         self._stored = settings.schema is None
         texts = [name for name, kind in types.items() if kind is DataType.string]
         self._cursor = _Cursor(
             batches,
-            None if inputs is None else {*inputs, *carried},
+            None if names is None else {*names, *carried},
             [str(name) for name in texts if settings.coded and name not in carried],
         )
 
@@ -78,7 +78,7 @@ class ColumnarReader(Reader):
 
     def _typed(self, table: pa.Table, part: Part) -> tuple[pd.DataFrame, dict[int, str]]:
         """Return what `cast` returns for the model's columns of a table."""
-        names = table.column_names if self._inputs is None else self._inputs
+        names = table.column_names if self._model_columns is None else self._model_columns
         present = [name for name in names if name in table.column_names]
         chosen = table.select(present) if self._stored else plain(table.select(present))
         frame = frame_of(chosen, self._types)

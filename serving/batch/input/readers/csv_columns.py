@@ -33,21 +33,21 @@ class CsvColumns:
     """
 
     def __init__(
-        self, inputs: Sequence[str] | None, carried: Sequence[str], types: Types,
-        reading: CsvOptions, dtypes: Mapping[Any, str],
+        self, model_columns: Sequence[str] | None, carried: Sequence[str], types: Types,
+        csv_options: CsvOptions, dtypes: Mapping[Any, str],
     ) -> None:  # fmt: skip
         """Store the settings; see `cloche.serving.batch.input.readers.csv`.
 
         Args:
-            inputs: The names of the model's columns.
+            model_columns: The names of the model's columns.
             carried: The names of the columns that are copied into the output.
             types: The column types of the signature.
-            reading: The CSV options.
+            csv_options: The CSV options.
             dtypes: Type of the signature → the dtype by which pandas reads numbers.
         """
-        self._inputs = list(inputs or ())
-        self._texts = [name for name in self._inputs if types.get(name) is DataType.string]
-        numbers = {name: types.get(name) for name in self._inputs if name not in self._texts}
+        self._model_columns = list(model_columns or ())
+        self._texts = [name for name in self._model_columns if types.get(name) is DataType.string]
+        numbers = {name: types.get(name) for name in self._model_columns if name not in self._texts}
         self._integers = {n: dtypes[k] for n, k in numbers.items() if k in INTEGERS}
         floats = numbers.keys() - self._integers.keys()
         self._carried = carried
@@ -56,38 +56,38 @@ class CsvColumns:
             dtypes.keys() >= set(numbers.values())
             and (_NEAREST_FLOATS or not floats)
             and floats.union(self._texts).isdisjoint(carried)
-            and reading.options.keys() <= {"sep", "quotechar"}
+            and csv_options.options.keys() <= {"sep", "quotechar"}
         )
         self._floats = {name: dtypes[numbers[name]] for name in floats} if self.possible else {}
 
     def read(
-        self, text: pa.NativeFile, names: Sequence[str], form: Dialect
+        self, text: pa.NativeFile, names: Sequence[str], dialect: Dialect
     ) -> tuple[pa.Table, pa.Table] | None:
         """Return the model's columns of some rows, and the carried columns as text.
 
         Args:
             text: A stream of the rows, which are plain CSV.
             names: The names of the columns in their order.
-            form: The characters that divide the text.
+            dialect: The characters that divide the text.
 
         Returns:
             None if a frame must be read.
         """
         unique = len(set(names)) == len(names) > 1  # pandas skips lines of blanks, if of one column
         kept = [name for name in self._carried if name in names]
-        if not unique or not set(self._inputs) <= set(names):
+        if not unique or not set(self._model_columns) <= set(names):
             return None
         try:
-            table = self._table(text, names, kept, form)
+            table = self._table(text, names, kept, dialect)
             columns = {name: self._number(table.column(name), name) for name in self._floats}
             columns |= {name: self._whole(table.column(name), name) for name in self._integers}
         except (pa.ArrowInvalid, ValueError):
             return None
         columns |= {name: self._without_gaps(table.column(name)) for name in self._texts}
-        return pa.table({name: columns[name] for name in self._inputs}), table.select(kept)
+        return pa.table({name: columns[name] for name in self._model_columns}), table.select(kept)
 
     def _table(
-        self, text: pa.NativeFile, names: Sequence[str], kept: Sequence[str], form: Dialect
+        self, text: pa.NativeFile, names: Sequence[str], kept: Sequence[str], dialect: Dialect
     ) -> pa.Table:
         kinds: dict[str, pa.DataType] = dict.fromkeys(self._floats, pa.float64())
         kinds |= dict.fromkeys(self._integers, pa.string())
@@ -99,7 +99,7 @@ class CsvColumns:
             arrow_csv.ReadOptions(
                 use_threads=False, block_size=_BLOCK_BYTES, column_names=list(names)
             ),
-            arrow_csv.ParseOptions(delimiter=form.delimiter, quote_char=form.quote),
+            arrow_csv.ParseOptions(delimiter=dialect.delimiter, quote_char=dialect.quote),
             arrow_csv.ConvertOptions(
                 column_types=kinds, include_columns=wanted, null_values=self._missing
             ),

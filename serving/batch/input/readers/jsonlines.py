@@ -32,7 +32,7 @@ class JsonLinesReader(Reader):
     """Reads parts of JSON lines files."""
 
     def __init__(self, settings: ReaderSettings) -> None:
-        self._inputs = settings.inputs
+        self._model_columns = settings.model_columns
         self._carried = settings.carried
         self._types = settings.types
         self._schema = settings.schema
@@ -73,7 +73,7 @@ class JsonLinesReader(Reader):
         )  # fmt: skip
 
     def _frame(self, objects: list[dict[str, Any]], found: Mapping[str, str]) -> pd.DataFrame:
-        if self._inputs is None:  # columns get the types inferred from the whole file
+        if self._model_columns is None:  # columns get the types inferred from the whole file
             wanted = [dict(one) for one in objects]
             known = self._guard.prepare({"dataframe_records": wanted})
             whole = pd.DataFrame(wanted, columns=list(found), dtype=object)
@@ -82,7 +82,8 @@ class JsonLinesReader(Reader):
                 return whole
             typed: pd.DataFrame = cast_df_types_according_to_schema(whole, known)  # by position
             return typed
-        wanted = [{name: one[name] for name in self._inputs if name in one} for one in objects]
+        names = self._model_columns
+        wanted = [{name: one[name] for name in names if name in one} for one in objects]
         for name in self._required():
             if any(name not in one for one in wanted):
                 raise ValueError(f"column {name!r} is missing")

@@ -17,22 +17,22 @@ class ReaderSettings:
     """What the readers of a job need to know.
 
     Attributes:
-        inputs: The names of the model's columns; None for all columns.
+        model_columns: The names of the model's columns; None for all columns.
         carried: The names of the columns that are copied into the output.
         types: The column types of the signature.
         schema: The input schema of the signature; None without a signature.
-        reading: The CSV options.
+        csv_options: The CSV options.
         verbatim: Whether the model's columns are copied as text of the file, which suits CSV
             output; else they are copied with their types.
-        coded: Whether the model's texts are read as codes and dictionaries where a file has them
-            so.
+        coded: Whether texts of the model that a file stores by a dictionary are read as Arrow
+            dictionaries, and not as texts.
     """
 
-    inputs: Sequence[str] | None = None
+    model_columns: Sequence[str] | None = None
     carried: Sequence[str] = ()
     types: Types
     schema: Schema | None
-    reading: CsvOptions = PLAIN
+    csv_options: CsvOptions = PLAIN
     verbatim: bool = False
     coded: bool = False
 

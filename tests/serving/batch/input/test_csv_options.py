@@ -97,7 +97,7 @@ def test_bytes_of_later_rows_keep_nobody_from_reading_the_header(above, header, 
 
 def header_of(place, options):
     (file,) = sources.find(str(place))
-    return columns(replace(file, reading=CsvOptions(options)))
+    return columns(replace(file, csv_options=CsvOptions(options)))
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def trained(made_models, tmp_path) -> str:
     """A version that was trained on a Korean table."""
     place = shutil.copytree(made_models / "plain", tmp_path / "trained")
     description = mlflow.models.Model.load(place)
-    reading = KOREAN | {"usecols": ["a", "b", "c"], "low_memory": False}
-    description.metadata = {"cloche": {"reading": reading}}
+    csv_options = KOREAN | {"usecols": ["a", "b", "c"], "low_memory": False}
+    description.metadata = {"cloche": {"reading": csv_options}}
     description.save(str(place / "MLmodel"))
     return str(place)
 

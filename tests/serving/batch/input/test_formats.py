@@ -23,9 +23,9 @@ def test_a_format_needs_a_module_and_a_line_in_the_catalog(
 ) -> None:
     """A format like CSV, whose rows are read from a folder of its files."""
     made: Any = ModuleType("sheet")
-    kind = (b"SHEET", "a sheet: score it with --input-format sheet")
+    start = (b"SHEET", "a sheet: score it with --input-format sheet")
     made.FORMAT = replace(
-        catalog.input_format("csv"), name="sheet", suffixes=(".sheet",), kind=kind
+        catalog.input_format("csv"), name="sheet", suffixes=(".sheet",), recognized_by=start
     )
     monkeypatch.setitem(sys.modules, f"{formats.__name__}.sheet", made)
     monkeypatch.setattr(catalog, "INPUT_FORMATS", (*catalog.INPUT_FORMATS, "sheet"))
@@ -39,7 +39,7 @@ def test_a_format_needs_a_module_and_a_line_in_the_catalog(
         ReaderSettings(types={"a": DataType.long}, schema=None)
     )
     assert reader.read(part).inputs["a"].tolist() == [1, 2]
-    assert file_kinds.other_kind(b"SHEET") == kind[1]
+    assert file_kinds.advice_on_content(b"SHEET") == start[1]
 
 
 def test_only_the_module_of_a_format_knows_its_name() -> None:

@@ -15,7 +15,7 @@ _LISTED_SECONDS = 30.0  # the list gives the versions of an alias; each model re
 _logger = logging.getLogger(__name__)
 
 
-class Catalog:
+class ServedModels:
     """The served models. Each follows its own URI in a task of its own.
 
     Attributes:
@@ -30,7 +30,7 @@ class Catalog:
         self,
         make: Callable[[ModelUri], ServedModel],
         interval: float,
-        changed: Callable[["Catalog"], None] = lambda _: None,
+        changed: Callable[["ServedModels"], None] = lambda _: None,
     ) -> None:
         """Serve nothing yet; `changed` is called when models came or went."""
         self._make_model = make

@@ -15,7 +15,7 @@ from cloche.training.errors import RegistryError
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FetchedVersion:
     """A version on the local disk."""
 
     version: ModelVersion
@@ -28,7 +28,7 @@ class Candidate:
         return f"{self.version.name} version {self.version.version}"
 
 
-def fetch(version: ModelVersion, folder: Path) -> Candidate:
+def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:
     """Download a version's artifacts into `folder`, for its digest, signature and probe.
 
     Raises:
@@ -43,7 +43,7 @@ def fetch(version: ModelVersion, folder: Path) -> Candidate:
         remove_bytecode(path)
         if not (path / "MLmodel").is_file():  # object stores do not report a missing folder
             raise FileNotFoundError("MLmodel is not in the store")
-        return Candidate(version, path, Model.load(os.fspath(path)))
+        return FetchedVersion(version, path, Model.load(os.fspath(path)))
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"{label} cannot be fetched: {explain_refusal(error) or error}"

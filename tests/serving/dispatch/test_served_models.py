@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from cloche.serving.dispatch.catalog import Catalog
+from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.errors import RegistryUnreachable
 from cloche.serving.registry.uri import ModelUri, parse
 from tests import advice
@@ -61,15 +61,15 @@ async def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None
         made.append(FakeModel(uri))
         return made[-1]
 
-    registry, catalog = FakeRegistry(), Catalog(make, 0.001)
+    registry, models = FakeRegistry(), ServedModels(make, 0.001)
     registry.answer = {"a": "1"}
-    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-    await until(lambda: len(catalog) == 1)
+    following = asyncio.create_task(models.follow_alias("production", cast("Any", registry)))
+    await until(lambda: len(models) == 1)
     registry.answer = {"b": "1", "c": "1"}
-    await until(lambda: {model.uri.name for model in catalog} == {"b", "c"})
+    await until(lambda: {model.uri.name for model in models} == {"b", "c"})
     assert not made[0].ended.is_set()
     following.cancel()
-    await catalog.close()
+    await models.close()
     assert all(model.ended.is_set() for model in made)
 
 
@@ -77,33 +77,33 @@ async def test_a_model_that_leaves_holds_up_no_other_while_it_finishes() -> None
 async def test_a_server_of_all_models_is_ready_when_they_are_listed_and_asks_for_what_changed() -> (
     None
 ):
-    registry, catalog = FakeRegistry(), Catalog(cast("Any", FakeModel), 0.001)
-    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-    await until(lambda: catalog.problem)
-    assert (catalog.ready, catalog.problem) == (False, "It lists no aliases.")
+    registry, models = FakeRegistry(), ServedModels(cast("Any", FakeModel), 0.001)
+    following = asyncio.create_task(models.follow_alias("production", cast("Any", registry)))
+    await until(lambda: models.problem)
+    assert (models.ready, models.problem) == (False, "It lists no aliases.")
     registry.answer = {"a": "1", "b": "1"}
-    await until(lambda: len(catalog) == 2)
-    assert (catalog.ready, catalog.problem) == (True, "")
-    a, b = (cast("Any", catalog.get(name)) for name in "ab")
+    await until(lambda: len(models) == 2)
+    assert (models.ready, models.problem) == (True, "")
+    a, b = (cast("Any", models.get(name)) for name in "ab")
     registry.answer = {"a": "1", "b": "2"}
     await until(lambda: b.woken)
     assert (a.woken, b.woken) == (0, 1)
     assert a.interval == 30.0  # for what the list does not tell
     registry.answer = RegistryUnreachable("It is away.")
     await until(lambda: a.woken)
-    assert (a.woken, b.woken, catalog.problem) == (1, 2, "It is away.")
+    assert (a.woken, b.woken, models.problem) == (1, 2, "It is away.")
     following.cancel()
-    await catalog.close()
+    await models.close()
 
 
 @in_a_loop
 async def test_what_no_url_can_have_is_served_under_another_name_as_it_is_advised(caplog) -> None:
-    registry, catalog = FakeRegistry(), Catalog(cast("Any", FakeModel), 0.001)
+    registry, models = FakeRegistry(), ServedModels(cast("Any", FakeModel), 0.001)
     registry.answer = {"a/b": "1", "c": "1"}
-    following = asyncio.create_task(catalog.follow_alias("production", cast("Any", registry)))
-    await until(lambda: len(catalog) == 1)
+    following = asyncio.create_task(models.follow_alias("production", cast("Any", registry)))
+    await until(lambda: len(models) == 1)
     (record,) = caplog.records
     (named,) = advice.words_of(r"cloche serve (NAME=\S+)$", record.getMessage())
     assert parse(named.replace("NAME", "ab")).name == "ab"
     following.cancel()
-    await catalog.close()
+    await models.close()

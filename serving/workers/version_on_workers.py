@@ -8,18 +8,20 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cloche.serving.processes.peer import PeerLost
 from cloche.serving.queue.prediction_request import PredictionRequest
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.workers.fleet import Fleet
-from cloche.serving.workers.worker import Worker
+from cloche.serving.workers.worker_handle import WorkerHandle
 
 _keys = itertools.count(1)
 
 
-class FleetPool:
+class VersionOnWorkers:
     """The version pools of one version, one on each worker.
 
     Attributes:
@@ -28,16 +30,17 @@ class FleetPool:
     """
 
     def __init__(
-        self, fleet: Fleet, model: str, target: dict[str, Any], path: Path, environment: Path | None
-    ) -> None:
+        self, fleet: Fleet, model: str, resolved: ResolvedVersion, path: Path,
+        environment: Path | None,
+    ) -> None:  # fmt: skip
         self.key = next(_keys)
         self.model = model
-        self.version: str = target["version"]
+        self.version = resolved.version
         self.description: dict[str, Any] = {}
         self._fleet = fleet
-        self._retry: bool = target["retry"]
+        self._retry = resolved.retry
         self._load: dict[str, Any] = {
-            "key": self.key, "model": model, "target": target,
+            "key": self.key, "model": model, "resolved": asdict(resolved),
             "path": str(path), "environment": str(environment) if environment else None,
         }  # fmt: skip
 
@@ -65,17 +68,17 @@ class FleetPool:
     def retry(self, retry: bool) -> None:
         if retry != self._retry:
             self._retry = retry
-            self._load["target"] = {**self._load["target"], "retry": retry}
+            self._load["resolved"] = {**self._load["resolved"], "retry": retry}
             self._fleet.tell("retry", key=self.key, retry=retry)
 
-    async def start(self, *, beside: bool = True) -> None:
+    async def start(self, *, another_serves: bool = True) -> None:
         """Load the version on all workers, and have all switch to it.
 
         Raises:
             HostFailed: A worker cannot load the version. Nothing was switched.
         """
         try:
-            await self._fleet.switch_to(self, beside=beside)
+            await self._fleet.switch_to(self, another_serves=another_serves)
         except BaseException:
             self._fleet.drop(self)
             raise
@@ -88,17 +91,18 @@ class FleetPool:
         """
         await asyncio.gather(*map(self.complete_on, list(self._fleet.members)))
 
-    async def load_on(self, worker: Worker, *, beside: bool) -> None:
+    async def load_on(self, worker: WorkerHandle, *, another_serves: bool) -> None:
         """Load the version on a worker.
 
         Raises:
             HostFailed: The worker cannot load the version.
         """
         with contextlib.suppress(PeerLost):
-            self.description = await worker.call("load", **self._load, beside=beside)
+            request = self._load | {"another_serves": another_serves}
+            self.description = await worker.call("load", **request)
             worker.loaded.add(self.key)
 
-    async def complete_on(self, worker: Worker) -> None:
+    async def complete_on(self, worker: WorkerHandle) -> None:
         """Wait until a worker has loaded the model as well.
 
         Raises:
@@ -115,7 +119,7 @@ class FleetPool:
         return []
 
     def stop_waiting(self) -> None:
-        """Let `close` wait for nothing, which it does not."""
+        """Do nothing: `close` waits for no client."""
 
     async def close(self, _: Callable[[], object]) -> None:
         """Have all workers close their version pools in the background."""

@@ -13,7 +13,7 @@ _MISSED_PINGS = 5  # a worker that answers nothing for so long is ended, and ano
 _logger = logging.getLogger(__name__)
 
 
-class Worker:
+class WorkerHandle:
     """One worker.
 
     Attributes:

@@ -6,19 +6,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.background_tasks import Tasks
+from cloche.serving.background_tasks import Tasks, restart_delay
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.errors import HostFailed
 from cloche.serving.observability.metrics import Metrics
 
-_RESTART_DELAYS = (0.0, 1.0, 5.0, 15.0)
 _MEMORY_SECONDS = 1.0
 _MIB = 1024 * 1024
 _logger = logging.getLogger(__name__)
 
 
-class ReplicaPool:
+class Replicas:
     """Provides idle replicas, and keeps their number constant.
 
     Attributes:
@@ -59,18 +58,20 @@ class ReplicaPool:
         """Whether a replica is idle."""
         return bool(self._idle)
 
-    async def start(self, *, beside: bool = True) -> None:
+    async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica.
 
         Args:
-            beside: Whether another version serves meanwhile. If so, hosts load at a low priority;
-                if not, twins may answer before their models are loaded (see `complete`).
+            another_serves: Whether another version serves meanwhile. If so, hosts load at a low
+                priority; if not, twins may answer before models are loaded (see `complete`).
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
         loads = [
-            asyncio.create_task(self._load_one(early=not beside, gently=beside))
+            asyncio.create_task(
+                self._load_one(twin_first=not another_serves, low_priority=another_serves)
+            )
             for _ in range(self._settings.replicas)
         ]
         try:
@@ -139,11 +140,11 @@ class ReplicaPool:
         self._leaving.clear()
         self._idle.clear()
 
-    async def _load_one(self, *, early: bool = False, gently: bool = False) -> Replica:
+    async def _load_one(self, *, twin_first: bool = False, low_priority: bool = False) -> Replica:
         replica = await self._spawn()
         version = {
-            "path": str(self._path), "twin": self._settings.twin, "early": early, "gently": gently,
-            **self._label,
+            "path": str(self._path), "twin": self._settings.twin,
+            "twin_first": twin_first, "low_priority": low_priority, **self._label,
         }  # fmt: skip
         try:
             self.description = await replica.load(version, self._label, self._settings.load_timeout)
@@ -159,7 +160,7 @@ class ReplicaPool:
         replica.lost.add_done_callback(lambda _: self.lose(replica, HostFailed("The host ended.")))
 
     def _count(self) -> None:
-        """Set the gauge, which a version that was never loaded does not have."""
+        """Set the gauge, which begins to exist when the first replica is loaded."""
         self._replicas_gauge.labels(**self._label).set(len(self._replicas))
 
     async def _log_loss(self, replica: Replica, error: HostFailed) -> None:
@@ -183,7 +184,7 @@ class ReplicaPool:
 
     async def _replace(self) -> None:
         while not self._closing:
-            delay = _RESTART_DELAYS[min(self._failures, len(_RESTART_DELAYS) - 1)]
+            delay = restart_delay(self._failures)
             self._failures += 1
             await asyncio.sleep(delay)
             try:
@@ -218,7 +219,7 @@ class ReplicaPool:
             extra={**self._label, "pid": old.pid, "mib": old.memory() // _MIB},
         )
         try:
-            fresh = await self._load_one(gently=True)
+            fresh = await self._load_one(low_priority=True)
         except (HostFailed, OSError):
             _logger.exception("A host cannot be renewed yet.", extra=self._label)
             return

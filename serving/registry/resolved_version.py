@@ -1,0 +1,66 @@
+"""The version to which a model URI resolves, as the registry process tells it to the front."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedVersion:
+    """The version to which a model URI resolves.
+
+    Attributes:
+        version: The number of the version; empty for artifacts outside the registry.
+        artifacts: The URI of the artifacts; only for messages where `model` is set.
+        identity: A text that differs between any two versions, even of a registry that was set up
+            again under the same address. With stages, it differs for each combination.
+        revision: A hash that changes whenever the version, its tags or its aliases change.
+        digest: The digest that the artifacts must have; empty if none was recorded.
+        twin: The digest of the twin that may answer in the model's place: empty without a twin, ANY
+            for artifacts outside the registry, where no digest can be recorded.
+        model: The name of the registered model; empty for artifacts outside the registry.
+        retry: Whether a request whose model host was lost may be sent to another host.
+        before: The URI of the stage before the model; empty without one.
+        stages: The versions of the stages before the model, in the order of the rows, if they were
+            resolved.
+        own_identity: The identity without the stages; empty without stages.
+        canary_percent: The tag that gives a canary's share; empty without one.
+        rollout: The tag that tells the state of the version's rollout; empty without one.
+        problem: Why the stages of a canary cannot be found; empty if they can.
+    """
+
+    version: str
+    artifacts: str
+    identity: str
+    revision: str
+    digest: str = ""
+    twin: str = ""
+    model: str = ""
+    retry: bool = True
+    before: str = ""
+    stages: "tuple[ResolvedVersion, ...]" = ()
+    own_identity: str = ""
+    canary_percent: str = ""
+    rollout: str = ""
+    problem: str = ""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":
+        """Create what `asdict` has made a JSON object of."""
+        stages = tuple(cls.from_json(one) for one in fields.get("stages", ()))
+        return cls(**{**fields, "stages": stages})
+
+    @property
+    def artifact_identity(self) -> str:
+        """A text that differs between any two versions, whatever their stages."""
+        return self.own_identity or self.identity
+
+    def after(self, stage: "ResolvedVersion") -> "ResolvedVersion":
+        """Return this version behind a stage, with all that is before the stage."""
+        return replace(
+            self,
+            stages=(*stage.stages, replace(stage, stages=())),
+            own_identity=self.identity,
+            identity=f"{stage.identity} {self.identity}",
+            revision=f"{stage.revision} {self.revision}",
+        )
