@@ -65,7 +65,7 @@ class CanaryModel(ServedModel):
             self._note_read_error(target.problem)
         else:
             self._read_error = ""
-            self._apply(target)
+            self.apply(target)
 
     def end(self) -> None:
         """Take no further requests, and close the version pool after its running batches."""

@@ -67,14 +67,19 @@ class ProductionModel(ServedModel):
             described["canary"] = self._canary.describe()
         return described
 
-    async def _poll(self) -> None:
-        await super()._poll()
+    async def poll(self) -> None:
+        """Ask the registry, and have production and the canary follow its answer.
+
+        Raises:
+            ServingError: The registry does not answer, or names no version that can serve.
+        """
+        await super().poll()
         if self._poller.looked:
             canary = self._poller.canary
             promoted = canary is not None and canary.identity == self._wanted_identity
             self._follow_canary(None if promoted else canary)
 
-    def _apply(self, resolved: ResolvedVersion) -> None:
+    def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
         identity = resolved.identity
         if identity != self._state.identity and (promoted := self._canary.take(identity)):
@@ -82,7 +87,7 @@ class ProductionModel(ServedModel):
             self._switch(promoted, resolved)
             self._log_served(promoted, 0.0)
             self._loads.start(self._complete(promoted, resolved))
-        super()._apply(resolved)
+        super().apply(resolved)
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""

@@ -105,7 +105,7 @@ class ServedModel:
         while True:
             pause = min(interval, _RETRY_SECONDS)
             try:
-                await self._poll()
+                await self.poll()
                 pause = interval
             except ServingError as error:
                 self._note_read_error(str(error))
@@ -129,7 +129,12 @@ class ServedModel:
             pool.stop_waiting()
         await self.drain()
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
+        """Ask the registry, and follow its answer.
+
+        Raises:
+            ServingError: The registry does not answer, or names no version that can serve.
+        """
         try:
             resolved = ResolvedVersion.from_json(await self._poller.poll())
         except RegistryUnreachable as error:
@@ -141,9 +146,9 @@ class ServedModel:
             raise
         self.read_at = self._loop.time()
         self._read_error = ""
-        self._apply(resolved)
+        self.apply(resolved)
 
-    def _apply(self, resolved: ResolvedVersion) -> None:
+    def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names if needed, and cancel any other load."""
         self._wanted_identity = identity = resolved.identity
         if self.current is not None and identity == self._state.identity:
@@ -176,7 +181,7 @@ class ServedModel:
             "The registry cannot be read; the version that served last is taken from the cache.",
             extra={"model": self.name, "version": cached["version"]},
         )
-        self._apply(ResolvedVersion.from_json(cached))
+        self.apply(ResolvedVersion.from_json(cached))
 
     async def _load(self, load: VersionLoad) -> None:
         try:
