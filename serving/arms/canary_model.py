@@ -25,7 +25,11 @@ _logger = logging.getLogger(__name__)
 
 
 class CanaryModel(ServedModel):
-    """The canary of a served model, which polls the registry for it."""
+    """The canary of a served model, which polls the registry for it.
+
+    Attributes:
+        target: The version that the alias names; None if it names none that may serve.
+    """
 
     def __init__(
         self, production: ServedModel, registry: Registry, metrics: Metrics, *,
@@ -37,7 +41,7 @@ class CanaryModel(ServedModel):
         self.history = production.history
         self._production = production
         self._report_abort = abort
-        self._target: ResolvedVersion | None = None
+        self.target: ResolvedVersion | None = None
         self._percent = _DEFAULT_PERCENT
         self._percent_problem = ""
 
@@ -54,7 +58,7 @@ class CanaryModel(ServedModel):
         """Take requests by the version that the alias names now; None if it names none."""
         if target is None or target.identity != self._wanted_identity:
             self.end()
-        self._target = target
+        self.target = target
         if target is None:
             return
         self._percent, self._percent_problem = _read_percent(target.canary_percent)
@@ -72,7 +76,7 @@ class CanaryModel(ServedModel):
         self._give_up()
         if self.current is not None:
             self.retire(self.current)
-        self._target, self._wanted_identity, self._state = None, "", ServingState()
+        self.target, self._wanted_identity, self._state = None, "", ServingState()
 
     def take(self, identity: str) -> ServedPool | None:
         """Hand over the version pool, if it serves this version and can answer requests."""
@@ -84,7 +88,7 @@ class CanaryModel(ServedModel):
 
     def serve(self, fresh: ServedPool) -> None:
         """Let requests reach `fresh` from now on."""
-        target, self.current = self._target, fresh
+        target, self.current = self.target, fresh
         assert target is not None  # noqa: S101  # the load would have been given up
         assert isinstance(fresh, VersionPool | StagedPool)  # noqa: S101  # there are no workers
         self._production.arms = Arms(
@@ -101,7 +105,7 @@ class CanaryModel(ServedModel):
 
     def describe(self) -> dict[str, Any]:
         """The entry of the canary in `/readyz`."""
-        version = self._target.version if self._target is not None else None
+        version = self.target.version if self.target is not None else None
         described = super().describe()
         return {
             "version": version,

@@ -12,7 +12,7 @@ from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.names import ABORTED
+from cloche.serving.registry.names import ABORTED, PROMOTED
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 
@@ -42,6 +42,7 @@ class ProductionModel(ServedModel):
         self._aborted: dict[str, str] = {}  # the state to be written, by identity
         self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
         self._writes = Tasks()
+        self._write_error = ""
 
     async def drain(self) -> None:
         """Cancel the loads, and close every version pool after its running batches."""
@@ -63,7 +64,7 @@ class ProductionModel(ServedModel):
                 "version": self._canary_version, "percent": 0.0, "ready": False, "loading": None,
                 "problem": self._canary_problem,
             }  # fmt: skip
-        elif self._poller.canary is not None:
+        elif self._canary.target is not None:
             described["canary"] = self._canary.describe()
         return described
 
@@ -76,8 +77,11 @@ class ProductionModel(ServedModel):
         await super().poll()
         if self._poller.looked:
             canary = self._poller.canary
-            promoted = canary is not None and canary.identity == self._wanted_identity
-            self._follow_canary(None if promoted else canary)
+            if canary is not None and canary.identity == self._wanted_identity:
+                # else it would be a canary again when another version is promoted
+                self._tell_registry(canary, PROMOTED)
+                canary = None
+            self._follow_canary(canary)
 
     def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
@@ -111,8 +115,8 @@ class ProductionModel(ServedModel):
         if self._poller.began > self._written_at.get(identity, self._poller.began):
             del self._aborted[identity]  # somebody has removed the tag
             return ""
-        if identity not in self._written_at and not self._writes.running:
-            self._writes.start(self._write(canary, self._aborted[identity]))
+        if identity not in self._written_at:
+            self._tell_registry(canary, self._aborted[identity])
         return aborted_problem(version, self._aborted[identity])
 
     def _abort(self, canary: ResolvedVersion, reason: str) -> None:
@@ -123,19 +127,26 @@ class ProductionModel(ServedModel):
         self._canary_problem = aborted_problem(canary.version, state)
         _logger.error("The canary is %s", state, extra=self._label(canary))
         self._canary.end()
-        self._writes.start(self._write(canary, state))
+        self._tell_registry(canary, state)
+
+    def _tell_registry(self, canary: ResolvedVersion, state: str) -> None:
+        if not self._writes.running:
+            self._writes.start(self._write(canary, state))
 
     async def _write(self, canary: ResolvedVersion, state: str) -> None:
-        """Write the tag of an aborted version, and take its alias away; a poll tries it again."""
+        """Write how the canary has ended, and take its alias away; a poll tries it again."""
         about = {"model": self.uri.model, "version": canary.version, "state": state}
         try:
             await self._registry.call("end_canary", _SECONDS, **about)
             self._written_at[canary.identity] = self._loop.time()
+            self._write_error = ""
         except ServingError as error:
-            _logger.warning(
-                "The registry cannot be told that the canary is aborted, and is told again. %s",
-                error, extra=self._label(canary),
-            )  # fmt: skip
+            if str(error) != self._write_error:
+                _logger.warning(
+                    "The registry cannot be told that the canary is %s, and is told again. %s",
+                    state, error, extra=self._label(canary),
+                )  # fmt: skip
+            self._write_error = str(error)
 
     def _label(self, canary: ResolvedVersion) -> dict[str, str]:
         return {"model": self.name, "version": canary.version}

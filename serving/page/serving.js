@@ -4,7 +4,7 @@ import { byId, el, moment, renew, versionName } from "./dom.js";
 
 export function showServing(model, series) {
   const known = model.history?.find((one) => one.version === model.version);
-  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.uri, model.since, model.loading?.version, known, Math.floor(Date.now() / 30_000)];
+  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.uri, model.since, model.loading?.version, JSON.stringify(model.canary), known, Math.floor(Date.now() / 30_000)];
   renew(byId("serving"), key, () => [
     el("div", { class: "title" },
       el("p", { class: "eyebrow" }, model.version === null ? "Not serving yet" : "Serving"),
@@ -25,12 +25,18 @@ function marks(model, known) {
   return found;
 }
 
+function canary({ version, percent, ready, problem }) {
+  if (problem) return problem;
+  return ready ? `${versionName(version)} answers ${percent} % of the callers` : `${versionName(version)} is being loaded`;
+}
+
 function facts(model, known) {
   const found = [];
   if (model.since) found.push(["Here since", moment(model.since)]);
   if (known?.promoted_at) found.push(["Promoted", moment(known.promoted_at)]);
   if (known?.promoted_by) found.push(["By", known.promoted_by]);
   if (known?.reason) found.push(["Reason", known.reason]);
+  if (model.canary) found.push(["Canary", canary(model.canary)]);
   found.push(["Follows", el("code", {}, model.uri)], ["Replicas", String(model.replicas)]);
   return found;
 }

@@ -114,16 +114,16 @@ def test_a_bad_canary_costs_no_caller_anything_and_ends_itself(
 ) -> None:
     register(registry, fault)
     server = serve("--request-timeout", "6").wait_until_ready()
-    roll_out(registry)
+    roll_out(registry, "5")
     wait_for_canary(server)
-    with Load(server, check=right, pause=0.01) as load:
+    with Load(server, check=right, clients=32) as load:
         wait_for(lambda: "cloche.rollout" in registry.client.get_model_version("m", "2").tags)
         load.wait_for_more(20)
     assert load.failures == []
     wait_for(lambda: "canary" not in registry.client.get_registered_model("m").aliases)
     state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
     assert state.startswith("aborted: ")
-    assert server.metric("cloche_arm_failures_total", arm="canary") <= 20
+    assert server.metric("cloche_arm_failures_total", arm="canary") <= 10
     registry.promote("2", alias="canary")  # of which this server has had enough
     wait_for(lambda: "removed" in (canary(server).get("problem") or ""))
     assert server.predict().headers["x-model-version"] == "1"
@@ -168,7 +168,8 @@ def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
         load.wait_for_more(20)
     assert load.failures == []
     assert set(server.hosts()) < before
-    assert canary(server)["version"] is None
+    assert canary(server) == {}
+    wait_for(lambda: "canary" not in registry.client.get_registered_model("m").aliases)
     assert "x-model-arm" not in server.predict().headers
 
 
