@@ -83,6 +83,10 @@ class Arms:
             request.receiver = ProductionReceiver(self, key, request.receiver, now)
         return pool.submit(request)
 
+    def end(self) -> None:
+        """Let nothing that is still being answered abort the canary: it has ended."""
+        self._abort = None
+
     def fall_back(self, request: PredictionRequest, reason: str) -> None:
         """Have production answer a request, whatever waits there already."""
         self._count_fallback(reason)
@@ -111,8 +115,7 @@ class Arms:
             key, now, canary=arm == CANARY, percent=self.percent, lost=failure == LOST
         )
         if reason and self._abort is not None:
-            abort, self._abort = self._abort, None
-            abort(reason)
+            self._abort(reason)
 
     def _count_fallback(self, reason: str) -> None:
         self._metrics.canary_fallbacks.labels(self._model, self.version, reason).inc()

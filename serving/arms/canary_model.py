@@ -82,7 +82,8 @@ class CanaryModel(ServedModel):
         """Hand over the version pool, if it serves this version and can answer requests."""
         if identity != self._state.identity or not self.ready:
             return None
-        taken, self.current, self._production.arms = self.current, None, None
+        taken, self.current = self.current, None
+        self._end_arms()
         self.end()
         return taken
 
@@ -99,7 +100,7 @@ class CanaryModel(ServedModel):
 
     def retire(self, old: ServedPool) -> None:
         """Take no further requests, and close a version pool after its running batches."""
-        self._production.arms = None
+        self._end_arms()
         self._give_back(old.release())
         super().retire(old)
 
@@ -112,6 +113,11 @@ class CanaryModel(ServedModel):
             "percent": self._percent,
             **{key: described[key] for key in ("ready", "loading", "problem")},
         }
+
+    def _end_arms(self) -> None:
+        if self._production.arms is not None:
+            self._production.arms.end()
+            self._production.arms = None
 
     def _give_back(self, requests: Sequence[PredictionRequest]) -> None:
         """Have production answer what waits for the canary."""

@@ -1,5 +1,7 @@
 """A served model whose production may have a canary beside it."""
 
+import asyncio
+import contextlib
 import logging
 import math
 from dataclasses import asdict
@@ -17,6 +19,7 @@ from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 
 _SECONDS = 15.0  # for one question to the registry
+_LAST_WRITE_SECONDS = 3.0  # when the server ends
 _LOOK_POLLS, _LOOK_SECONDS = 5, 10.0  # between two looks for a canary where there is none
 _logger = logging.getLogger(__name__)
 
@@ -48,7 +51,9 @@ class ProductionModel(ServedModel):
         """Cancel the loads, and close every version pool after its running batches."""
         self._canary.end()
         await self._canary.drain()
-        await self._writes.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WRITE_SECONDS):
+                await self._writes.finish()
         await super().drain()
 
     async def close(self) -> None:

@@ -105,6 +105,9 @@ class Arms(Protocol):
     def pool(self) -> RequestPool:
         """The version pool of the canary."""
 
+    def end(self) -> None:
+        """Let nothing that is still being answered abort the canary: it has ended."""
+
     def submit(
         self, request: PredictionRequest, pool: RequestPool, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,

@@ -66,8 +66,12 @@ class Both:
         self.metrics, self.aborts = Metrics(), list[str]()
         self.arms = Arms(
             "m", cast("Any", self.canary), percent, self.metrics,
-            production=lambda: cast("Any", self.production), abort=self.aborts.append,
+            production=lambda: cast("Any", self.production), abort=self.abort,
         )  # fmt: skip
+
+    def abort(self, reason: str) -> None:
+        self.aborts.append(reason)
+        self.arms.end()
 
     def ask(self, key: str = "one", *, by_name: bool = False, seconds: float = 60.0) -> Any:
         """Send a request; return it and the future of its answer."""
@@ -203,6 +207,17 @@ async def test_a_canary_is_ended_once_by_failures_of_many_callers_and_not_by_tho
         request.answer(FAILURES["error"], "2")
     assert len(both.aborts) == 1
     assert "production failed" in both.aborts[0]
+
+
+@in_a_loop
+async def test_what_a_canary_fails_after_its_end_does_not_abort_it() -> None:
+    both = Both(percent=50)
+    for key in map(str, range(100)):
+        both.ask(key)
+    both.arms.end()
+    for request in both.canary.requests:
+        request.answer(FAILURES["error"], "2")
+    assert not both.aborts
 
 
 @in_a_loop
