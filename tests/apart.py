@@ -16,6 +16,7 @@ PACKAGES = {
     "kserve": "kserve==0.21.0",
     "mlflow": "mlflow==2.20.3 sqlalchemy<2.1",  # it allows a later one, and cannot use it
     "triton": "tritonclient[grpc,http]==2.73.0",
+    "ville": "ville==0.1.0",
 }
 CACHE = Path("~/.cache/cloche-tests").expanduser()
 _UV = [sys.executable, "-m", "uv", "--quiet"]

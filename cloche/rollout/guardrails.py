@@ -1,0 +1,151 @@
+"""The verdict on a step of the canary: advance, hold or abort, from the plan and the counts.
+
+The chance of a false abort that the plan allows is split in halves: one for all counts together,
+which whoever drives the rollout looks at, and one for servers that look at their own alone.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from cloche.rollout.abort import AbortEvidence
+from cloche.rollout.counts import Bad, RolloutCounts
+from cloche.rollout.plan import Plan
+from cloche.rollout.sample_ratio import log_e_mismatch
+from cloche.rollout.two_rates import Rate, log_e_within
+from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
+
+_FEWEST_EVENTS = 3  # failures of the canary, below which nothing aborts
+_MISMATCH_ALPHA = 0.001
+_MOST_DOUBLINGS = 12  # of the requests so far, for which the requests still needed are computed
+
+
+def judge_step(plan: Plan, counts: RolloutCounts, percent: float, minutes: float) -> Verdict:
+    """Judge a step of the canary.
+
+    Args:
+        plan: Plan of the rollout.
+        counts: Counts of all servers since the rollout began.
+        percent: Share of the canary in this step.
+        minutes: Minutes since the step began.
+    """
+    worse, mismatch = abort_evidence(plan, counts), _mismatch(counts)
+    proofs = tuple(_proofs_of_no_worse(plan, counts, percent))
+    evidence = (worse, mismatch, *proofs)
+    if worse.proven:
+        return Verdict("abort", (worse.sentence,), evidence)
+    requests = counts.of(percent, "canary", "requests")
+    holds = [one.sentence for one in proofs if not one.proven]
+    if mismatch.proven:
+        holds.append(mismatch.sentence)
+    if minutes < plan.at_least.minutes:
+        holds.append(f"{minutes:.0f} of at least {plan.at_least.minutes:g} minutes are over")
+    if requests < plan.at_least.requests:
+        holds.append(f"the canary got {requests:,} of at least {plan.at_least.requests:,} requests")
+    if holds:
+        return Verdict("hold", tuple(holds), evidence)
+    return Verdict("advance", tuple(one.sentence for one in proofs), evidence)
+
+
+def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None) -> Evidence:
+    """Return the evidence that the canary fails too often; if it is proven, the rollout aborts.
+
+    It takes three bad events, and a rate above what the plan's ratio and margin tolerate, so that
+    nothing aborts for a difference with which the rollout may end in a promotion.
+
+    Args:
+        plan: Plan of the rollout.
+        counts: Counts since the rollout began.
+        servers: Number of servers that have taken part in the rollout, if the counts are those of
+            one of them: any one may abort, so each needs that much more evidence. None if the
+            counts are those of all servers.
+    """
+    weighed = AbortEvidence(plan.failures.ratio)
+    excess, events, all_canary, all_production = 0.0, 0, Rate(), Rate()
+    for percent in counts.percents:
+        canary = counts.rate(percent, "canary", "failures")
+        production = counts.rate(percent, "production", "failures")
+        tolerated = plan.failures.ratio * production.value + plan.failures.margin
+        excess += canary.bad - canary.requests * tolerated
+        all_canary, all_production = all_canary + canary, all_production + production
+        weighed.add(
+            percent,
+            canary=counts.of(percent, "canary", "failure_events"),
+            production=counts.of(percent, "production", "failure_events"),
+        )
+        events += counts.of(percent, "canary", "failure_events")
+    log_e, limit = weighed.log_e, 2 * (servers or 1) / plan.alpha
+    if excess <= 0 or events < _FEWEST_EVENTS:
+        log_e = min(log_e, 0.0)
+    rollouts = f"{math.exp(min(log_e, 40)):,.0f}"
+    return Evidence(
+        "failures: worse", log_e, math.log(limit),
+        f"the canary failed {describe(all_canary)}, production {describe(all_production)}; "
+        f"a version that is no worse comes this far in at most 1 of {rollouts} rollouts, and the "
+        f"limit is 1 of {limit:,.0f}",
+    )  # fmt: skip
+
+
+def _mismatch(counts: RolloutCounts) -> Evidence:
+    callers = [
+        (
+            percent,
+            counts.of(percent, "canary", "callers"),
+            counts.of(percent, "production", "callers"),
+        )
+        for percent in counts.percents
+    ]
+    listed = ", ".join(
+        f"{canary:,} of {canary + production:,} at {percent:g} %"
+        for percent, canary, production in callers
+        if canary + production
+    )
+    return Evidence(
+        "callers: mismatch", log_e_mismatch(callers), -math.log(_MISMATCH_ALPHA),
+        f"the canary got {listed or 'none'} of the callers, which is not its share: look for a "
+        "router, a cache or a retry that treats the arms differently",
+    )  # fmt: skip
+
+
+def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> Iterator[Evidence]:
+    """Yield the evidence that the next share harms no more requests than the plan tolerates.
+
+    The plan's limits are those of all requests. If the next share is 5 %, a canary that fails
+    20 times the margin more often adds no more failures than the margin to all requests.
+    """
+    following = min([one for one in plan.steps if one > percent], default=100.0)
+    limits: list[tuple[Bad, str, float, float]] = [
+        ("failures", "failed", plan.failures.ratio, plan.failures.margin)
+    ]
+    if plan.slow is not None:
+        limits.append(("slow", "was slow in", plan.slow.ratio, 0.0))
+    for bad, verb, ratio, margin in limits:
+        canary, production = (counts.rate(percent, arm, bad) for arm in ("canary", "production"))
+        tolerated = {"ratio": 1 + (ratio - 1) * 100 / following, "margin": margin * 100 / following}
+        log_e = log_e_within(canary, production, **tolerated)
+        proven = log_e >= -math.log(plan.alpha)
+        sentence = (
+            f"the canary {verb} {describe(canary)}, production {describe(production)}; "
+            f"{'proven' if proven else 'not proven yet'}: at most {_words(**tolerated)}, "
+            f"the limit before {following:g} %"
+        )
+        if not proven:
+            sentence += _needed(canary, production, tolerated, plan.alpha)
+        yield Evidence(f"{bad}: no worse", log_e, -math.log(plan.alpha), sentence)
+
+
+def _words(ratio: float, margin: float) -> str:
+    """Return the greatest tolerated rate in words."""
+    rate = "production's rate" if ratio == 1 else f"{ratio:.3g} times production's rate"
+    return f"{rate} and {percentage(margin)} more" if margin else rate
+
+
+def _needed(canary: Rate, production: Rate, tolerated: Mapping[str, float], alpha: float) -> str:
+    """Return in words how many requests of the canary are needed, if the rates stay as they are."""
+    if not canary.requests or not production.requests:
+        return ""
+    for half_doublings in range(1, 2 * _MOST_DOUBLINGS):
+        factor = 2 ** (half_doublings / 2)
+        if log_e_within(canary * factor, production * factor, **tolerated) >= -math.log(alpha):
+            requests = f"{canary.requests * factor:,.0f}"
+            return f"; at these rates it takes the canary about {requests} requests"
+    return "; at these rates it cannot be proven"

@@ -1,0 +1,205 @@
+"""The plan of a rollout: its steps, and what each must show; written in recipe, policy and tag."""
+
+import json
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+PLAN_TAG = "cloche.rollout_plan"
+
+_BOUNDS = {
+    "above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le,
+}  # fmt: skip
+
+
+class PlanError(ValueError):
+    """A plan has mistakes.
+
+    Attributes:
+        problems: A message for each mistake, which begins with the key.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _number(default: float, **bounds: float) -> Any:
+    return field(default=default, metadata=bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What the shadow must show before the first step.
+
+    Attributes:
+        percent: Share of the requests whose copy the shadow gets.
+        requests: Number of answers that are compared at least.
+        disagreement: Tolerated share of answers that differ, beyond those in which production
+            differs from itself.
+        tolerance: Relative difference up to which two numbers are equal.
+    """
+
+    percent: float = _number(10.0, above=0, at_most=50)
+    requests: int = _number(2000, at_least=1)
+    disagreement: float = _number(0.05, above=0, below=1)
+    tolerance: float = _number(1e-6, at_least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """What each step takes at least, whatever the evidence says.
+
+    Attributes:
+        minutes: Minutes of the step.
+        requests: Number of requests of the canary in the step.
+    """
+
+    minutes: float = _number(10.0, at_least=0)
+    requests: int = _number(500, at_least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How much more often than production the canary may fail.
+
+    Attributes:
+        ratio: Tolerated ratio of failure rates; evidence that it is greater aborts the rollout.
+        margin: Tolerated difference of failure rates beyond the ratio; a step is taken on evidence
+            that the canary is within both.
+    """
+
+    ratio: float = _number(1.0, at_least=1)
+    margin: float = _number(0.001, at_least=0, below=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """How much more often than production the canary may answer slowly.
+
+    Attributes:
+        quantile: Quantile of production's latency when the rollout began; what takes longer is
+            slow.
+        ratio: Tolerated ratio of the rates of slow answers.
+    """
+
+    quantile: float = _number(0.99, at_least=0.5, below=1)
+    ratio: float = _number(1.5, above=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps of a rollout, from the first request of a version to its promotion.
+
+    Attributes:
+        shadow: What the shadow must show first; None for no shadow.
+        steps: Shares of the canary in percent, ascending.
+        at_least: What each step takes at least.
+        deadline_hours: Hours without a step, after which people are told.
+        failures: Limits for failures.
+        slow: Limits for slow answers; None to judge no latency.
+        confidence: Chance that a version that is no worse than tolerated is not aborted, over the
+            whole rollout and all looks.
+    """
+
+    shadow: Shadow | None = None
+    steps: tuple[float, ...] = (1.0, 5.0, 25.0, 50.0)
+    at_least: AtLeast = AtLeast()
+    deadline_hours: float = _number(24.0, above=0)
+    failures: Failures = Failures()
+    slow: Slow | None = Slow()
+    confidence: float = _number(0.99, at_least=0.5, below=1)
+
+    @property
+    def alpha(self) -> float:
+        """The chance of a false abort that the plan allows."""
+        return 1 - self.confidence
+
+    def as_json(self) -> str:
+        """Return the plan as the value of `PLAN_TAG`."""
+        return json.dumps(asdict(self))
+
+
+_SECTIONS = {"shadow": Shadow, "at_least": AtLeast, "failures": Failures, "slow": Slow}
+_OPTIONAL = ("shadow", "slow")  # null switches them off
+
+
+def parse_plan(text: str) -> Plan:
+    """Read the value of `PLAN_TAG`.
+
+    Raises:
+        PlanError: The text is not JSON, or the plan has mistakes.
+    """
+    try:
+        return read_plan(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise PlanError([f"the tag {PLAN_TAG} is not JSON: {error}"]) from None
+
+
+def read_plan(values: Any) -> Plan:
+    """Return the plan that keys and values say, with defaults for absent keys.
+
+    Raises:
+        PlanError: The values have mistakes; the error lists all of them.
+    """
+    problems: list[str] = []
+    plan: Plan = _section(Plan, values, "", problems)
+    if not problems and plan.failures.ratio == 1 and plan.failures.margin == 0:
+        problems.append("failures: no evidence proves equality; give a margin, like 0.001")
+    if problems:
+        raise PlanError(problems)
+    return plan
+
+
+def _section(kind: type[Any], values: Any, prefix: str, problems: list[str]) -> Any:
+    """Return a section with the valid ones of its values, and append what is wrong with others."""
+    known = {one.name: one for one in fields(kind)}
+    if not isinstance(values, Mapping):
+        named = prefix.rstrip(".") or "the plan"
+        problems.append(f"{named}: expected keys and values, found {values!r}")
+        return kind()
+    valid: dict[str, Any] = {}
+    for key, value in values.items():
+        where, before = f"{prefix}{key}", len(problems)
+        if key not in known:
+            problems.append(f"{where}: unknown key; the keys are {', '.join(known)}")
+            continue
+        default: Any = known[key].default
+        if key in _SECTIONS:
+            off = value is None and key in _OPTIONAL
+            read = None if off else _section(_SECTIONS[key], value, f"{where}.", problems)
+        elif key == "steps":
+            read = _steps(value, where, problems)
+        elif problem := _problem(default, value, known[key].metadata):
+            problems.append(f"{where}: {problem}")
+        else:
+            read = type(default)(value)
+        if len(problems) == before:
+            valid[key] = read
+    return kind(**valid)
+
+
+def _steps(values: Any, where: str, problems: list[str]) -> tuple[float, ...]:
+    if not isinstance(values, (list, tuple)) or not values:
+        problems.append(f"{where}: expected a list of percents, like [1, 5, 25], found {values!r}")
+        return ()
+    found = (_problem(1.0, one, {"above": 0, "below": 100}) for one in values)
+    wrong = [f"{where}: {problem}" for problem in found if problem]
+    if 100 in values:
+        wrong = [f"{where}: 100 percent is the promotion at the end; remove it"]
+    elif not wrong and any(one >= other for one, other in pairwise(values)):
+        wrong = [f"{where}: must ascend, found {list(values)}"]
+    problems.extend(wrong)
+    return () if wrong else tuple(float(one) for one in values)
+
+
+def _problem(default: float, value: Any, bounds: Mapping[str, float]) -> str | None:
+    whole = isinstance(default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return f"expected a {'whole ' if whole else ''}number, found {value!r}"
+    for name, limit in bounds.items():
+        if not _BOUNDS[name](value, limit):
+            return f"must be {name.replace('_', ' ')} {limit:g}, found {value!r}"
+    return None

@@ -1,0 +1,53 @@
+"""Evidence beside its limit, and the verdict from it, in plain words."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cloche.rollout.two_rates import Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One piece of evidence beside its limit.
+
+    Attributes:
+        name: What the evidence is for: `worse`, `no worse`, `mismatch`, and of what.
+        log_e: Natural logarithm of the evidence.
+        log_limit: Natural logarithm of the limit at which it is proven.
+        sentence: What it says, with numbers and limits.
+    """
+
+    name: str
+    log_e: float
+    log_limit: float
+    sentence: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether the evidence has reached its limit."""
+        return self.log_e >= self.log_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do with a rollout.
+
+    Attributes:
+        decision: `advance` to the next step, `hold` in this one, or `abort`.
+        reasons: Sentences that say why.
+        evidence: All evidence, also what decided nothing.
+    """
+
+    decision: Literal["advance", "hold", "abort"]
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
+
+
+def percentage(share: float) -> str:
+    """Return a share of 1 as percent, with three digits."""
+    return f"{100 * share:.3g} %"
+
+
+def describe(rate: Rate, unit: str = "requests") -> str:
+    """Return a rate in words: how many of how many, and the percentage."""
+    return f"{rate.bad:,} of {rate.requests:,} {unit} ({percentage(rate.value)})"
