@@ -1,7 +1,7 @@
 """Requests of a model that has a canary: attempts of the canary, and who receives the answers."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, Answer
 from cloche.serving.queue.prediction_request import (
@@ -19,7 +19,8 @@ from cloche.serving.queue.prediction_request import (
 if TYPE_CHECKING:
     from cloche.serving.arms.arms import Arms
 
-PRODUCTION, CANARY = "production", "canary"
+PRODUCTION: Literal["production"] = "production"
+CANARY: Literal["canary"] = "canary"
 HEADERS = {arm: ((b"x-model-arm", arm.encode()),) for arm in (PRODUCTION, CANARY)}
 REFUSED, LOST = "refused", "host lost"
 _ENDINGS = {EXPIRED: "timeout", CUT_OFF: "timeout", HOST_LOST: LOST, NOT_REPEATED: LOST}
@@ -57,8 +58,9 @@ class ProductionReceiver:
     def set_result(self, answer: Answer) -> None:
         """End the request with the answer of a host."""
         reason = failure(answer)
-        if reason != REFUSED:  # nobody knows whether the canary would have refused it
-            self._arms.count(PRODUCTION, self._key, reason, self._started)
+        if reason == REFUSED:  # nobody knows whether the canary would have refused it
+            reason = ""
+        self._arms.count(PRODUCTION, self._key, reason, self._started)
         self._receiver.set_result(_unmarked(answer))
 
     def set_exception(self, ended: RequestEnded) -> None:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from cloche.rollout.assignment import takes_canary
+from cloche.rollout.counts import Arm
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arm_requests import (
     CANARY,
     HEADERS,
@@ -12,7 +14,6 @@ from cloche.serving.arms.arm_requests import (
     CanaryAttempt,
     ProductionReceiver,
 )
-from cloche.serving.arms.failure_evidence import FailureEvidence
 from cloche.serving.arms.routing_key import routing_key
 from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
 from cloche.serving.observability.metrics import Metrics
@@ -47,7 +48,7 @@ class Arms:
         self._production = production
         self._abort: Callable[[str], None] | None = abort
         self._metrics = metrics
-        self._evidence = FailureEvidence()
+        self._counts = ArmCounts()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -77,6 +78,7 @@ class Arms:
                 if self.pool.submit(attempt.request):
                     return True
                 attempt.withdraw()
+            self._count_request(CANARY)
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
@@ -95,7 +97,7 @@ class Arms:
         else:
             request.end(STOPPED)
 
-    def count(self, arm: str, key: bytes, failure: str, started: float) -> None:
+    def count(self, arm: Arm, key: bytes, failure: str, started: float) -> None:
         """Count a request that an arm has ended, and abort the canary if it failed too often.
 
         Args:
@@ -104,18 +106,22 @@ class Arms:
             failure: The reason why it is a failure of the arm; empty for none.
             started: The time at which the arm got the request, on the loop's clock.
         """
-        now, pool = self._loop.time(), self.pool if arm == CANARY else self._production()
-        label = (self._model, pool.version if pool is not None else "", arm)
-        self._metrics.arm_requests.labels(*label).inc()
+        now, label = self._loop.time(), self._count_request(arm)
         self._metrics.arm_seconds.labels(*label).observe(now - started)
         if not failure:
             return
         self._metrics.arm_failures.labels(*label, failure).inc()
-        reason = self._evidence.add(
-            key, now, canary=arm == CANARY, percent=self.percent, lost=failure == LOST
-        )
+        reason = self._counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
         if reason and self._abort is not None:
             self._abort(reason)
+
+    def _count_request(self, arm: Arm) -> tuple[str, str, str]:
+        """Count a request of an arm's callers, and return the labels of the arm's metrics."""
+        pool = self.pool if arm == CANARY else self._production()
+        label = (self._model, pool.version if pool is not None else "", arm)
+        self._metrics.arm_requests.labels(*label).inc()
+        self._counts.add_request(arm, self.percent)
+        return label
 
     def _count_fallback(self, reason: str) -> None:
         self._metrics.canary_fallbacks.labels(self._model, self.version, reason).inc()

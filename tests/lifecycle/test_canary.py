@@ -146,7 +146,7 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     assert servers[0].metric("cloche_arm_failures_total", arm="canary") < 20
     assert "canary" not in registry.client.get_registered_model("m").aliases
     state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
-    assert "callers at a share of 50 %" in state
+    assert "production 0 of" in state
     assert state in canary(servers[0])["problem"]
 
 

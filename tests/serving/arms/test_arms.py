@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from cloche.rollout.assignment import takes_canary
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.routing_key import routing_key
 from cloche.serving.observability.metrics import Metrics
@@ -189,24 +190,23 @@ async def test_requests_that_name_a_version_are_not_counted() -> None:
 
 
 @in_a_loop
-async def test_a_canary_is_ended_once_by_failures_of_many_callers_and_not_by_those_of_one() -> None:
+async def test_failures_of_many_callers_abort_a_canary_once_and_those_of_one_do_not() -> None:
     both = Both(percent=50)
-    for _ in range(20):
-        both.ask("one")
-    both.ask("one")
-    assert both.canary.requests or both.production.requests
-    keys = map(str, range(1000))
-    for key in keys:
+    keys = list(map(str, range(1000)))
+    one = next(key for key in keys if takes_canary("m", "2", key.encode(), 50))
+    for key in [one] * 50 + keys:
         both.ask(key)
     mine, others = both.canary.requests[:], both.production.requests[:]
     both.production.requests.clear()
-    assert min(len(mine), len(others)) > 400
-    for request in others[:2]:
-        request.answer(FAILURES["error"], "1")
-    for request in mine:
+    for request in others:
+        request.answer(OK, "1")
+    for request in mine[:50]:
+        request.answer(FAILURES["error"], "2")
+    assert not both.aborts
+    for request in mine[50:]:
         request.answer(FAILURES["error"], "2")
     assert len(both.aborts) == 1
-    assert "production failed" in both.aborts[0]
+    assert "the canary failed" in both.aborts[0]
 
 
 @in_a_loop
