@@ -86,7 +86,7 @@ class FallbackReceiver:
     def set_result(self, answer: Answer) -> None:
         """End the request, and count a refusal if the canary alone refuses the request."""
         self._attempt.settle(refused_alone=answer.status < 400)
-        self._receiver.set_result(_unmarked(answer))
+        self._receiver.set_result(answer)
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request without an answer of a host."""
@@ -96,8 +96,8 @@ class FallbackReceiver:
 class CanaryAttempt:
     """Receives what the canary makes of a request, and has production answer what it fails.
 
-    The canary has half of the time that the request has left, so that production has as much: it
-    took less than that for the requests that clients have set their time limits by.
+    The canary has half of the time that the request has left, so that production has as much as the
+    canary had. Where production may not be asked again, the canary has all of it.
     """
 
     __slots__ = ("_arms", "_attempt", "_key", "_original", "_started", "_timer")
@@ -108,11 +108,12 @@ class CanaryAttempt:
         self._key = key
         self._original = original
         self._started = now = loop.time()
-        deadline = now + (original.deadline - now) / 2
+        left = original.deadline - now
+        deadline = now + (left / 2 if arms.may_repeat else left)
         self._timer = loop.call_at(deadline, self._expire)
         self._attempt: PredictionRequest | None = PredictionRequest(
             rows=original.rows, size=original.size, arrived=original.arrived, deadline=deadline,
-            item=original.item, receiver=self, client_left=original.client_left,
+            item=original.item._replace(mark_failures=True), receiver=self, client_left=original.client_left,
             attempts=1,  # so that the loss of its host ends it, and production is asked
         )  # fmt: skip
 

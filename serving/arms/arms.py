@@ -70,7 +70,6 @@ class Arms:
             request.headers = HEADERS[CANARY if pool is self.pool else PRODUCTION]
             return pool.submit(request)
         key = routing_key(headers, request_id)
-        request.item = request.item._replace(mark_failures=True)
         request.headers = HEADERS[PRODUCTION]
         if self.percent and takes_canary(self._model, self.version, key, self.percent):
             if self.pool.ready:
@@ -82,6 +81,7 @@ class Arms:
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
+            request.item = request.item._replace(mark_failures=True)
             request.receiver = ProductionReceiver(self, key, request.receiver, now)
         return pool.submit(request)
 

@@ -109,7 +109,9 @@ async def test_the_answer_of_the_canary_names_its_arm_and_version() -> None:
 async def test_production_answers_what_the_canary_fails(reason: str) -> None:
     both = Both()
     request, outcome = both.ask()
+    assert both.canary.requests[0].item.mark_failures
     both.canary.answer(FAILURES[reason])
+    assert not both.production.requests[0].item.mark_failures  # nobody would take the marks off
     both.production.answer(OK)
     assert await outcome == OK
     assert (request.version, request.headers) == ("1", ((b"x-model-arm", b"production"),))
