@@ -113,7 +113,8 @@ class CanaryAttempt:
         self._timer = loop.call_at(deadline, self._expire)
         self._attempt: PredictionRequest | None = PredictionRequest(
             rows=original.rows, size=original.size, arrived=original.arrived, deadline=deadline,
-            item=original.item._replace(mark_failures=True), receiver=self, client_left=original.client_left,
+            item=original.item._replace(mark_failures=True),
+            receiver=self, client_left=original.client_left,
             attempts=1,  # so that the loss of its host ends it, and production is asked
         )  # fmt: skip
 
