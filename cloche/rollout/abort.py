@@ -5,6 +5,9 @@ than tolerated, the evidence ever reaches 1/alpha with a chance of at most alpha
 """
 
 import math
+from functools import lru_cache
+
+FEWEST_EVENTS = 3  # of the canary, below which nothing aborts, so that no single incident does
 
 # Ratios of failure rates that the evidence bets on, as multiples of the tolerated one. The smallest
 # decides which differences are ever found, the greatest how few failures abort a broken version.
@@ -22,9 +25,10 @@ class AbortEvidence:
     After Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022
     (arXiv:2011.03567), section 4, with a discrete mixture, so that the share may change.
 
-    Bad events must not come in bursts: `RecentKeys` lets each caller count once in a while, and
+    Bad events must be independent. A caller keeps its arm, so it counts once (`RecentKeys`), and
     requests that fail together (a lost host, a batch) are one event. A failure of the canary that
-    production repeats is a failure of the request, and need not be counted.
+    production repeats is a failure of the request, and need not be counted: leaving it out is in
+    favour of the canary only.
 
     Args:
         tolerated_ratio: Ratio of failure rates that is no reason to abort, above 0.
@@ -42,13 +46,9 @@ class AbortEvidence:
             canary: Number of bad events of the canary.
             production: Number of bad events of production.
         """
-        odds = self._tolerated * percent / (100 - percent) if 0 < percent < 100 else 0.0
-        if not odds:
-            return
-        for index, ratio in enumerate(_RATIOS):
-            # theta(r)/theta0 = ratio * shrink and (1 - theta(r))/(1 - theta0) = shrink
-            shrink = math.log((1 + odds) / (1 + ratio * odds))
-            self._logs[index] += (canary + production) * shrink + canary * math.log(ratio)
+        if 0 < percent < 100:
+            for index, (of_canary, of_production) in enumerate(_logs(self._tolerated, percent)):
+                self._logs[index] += canary * of_canary + production * of_production
 
     @property
     def log_e(self) -> float:
@@ -60,3 +60,11 @@ def log_mean_exp(logs: list[float]) -> float:
     """Return the logarithm of the mean of exponentials, without overflow."""
     top = max(logs)
     return top + math.log(math.fsum(math.exp(one - top) for one in logs) / len(logs))
+
+
+@lru_cache(maxsize=64)
+def _logs(tolerated: float, percent: float) -> tuple[tuple[float, float], ...]:
+    """Return for each r the logarithms of the ratios of theta and of 1 - theta to the tolerated."""
+    odds = tolerated * percent / (100 - percent)
+    shrinks = [math.log((1 + odds) / (1 + ratio * odds)) for ratio in _RATIOS]
+    return tuple((shrink + math.log(r), shrink) for shrink, r in zip(shrinks, _RATIOS, strict=True))

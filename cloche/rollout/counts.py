@@ -22,7 +22,7 @@ class RolloutCounts:
     - `requests`: requests that an arm got at a share, also those that it failed; a request that
       production answers in the canary's place is the canary's; of shadow and baseline those that
       were compared;
-    - `callers`: those of an arm at a share, each once (`RecentKeys` with a window without end);
+    - `callers`: those of an arm at a share, each once (the first 10,000 or so are enough);
     - `failures` and `slow`: requests that were so;
     - `failure_events`: failures that `AbortEvidence` may treat as independent;
     - `differences`: compared answers that differ.

@@ -7,14 +7,13 @@ which whoever drives the rollout looks at, and one for servers that look at thei
 import math
 from collections.abc import Iterator, Mapping
 
-from cloche.rollout.abort import AbortEvidence
+from cloche.rollout.abort import FEWEST_EVENTS, AbortEvidence
 from cloche.rollout.counts import Bad, RolloutCounts
 from cloche.rollout.plan import Plan
 from cloche.rollout.sample_ratio import log_e_mismatch
 from cloche.rollout.two_rates import Rate, log_e_within
 from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
 
-_FEWEST_EVENTS = 3  # failures of the canary, below which nothing aborts
 _MISMATCH_ALPHA = 0.001
 _MOST_DOUBLINGS = 12  # of the requests so far, for which the requests still needed are computed
 
@@ -74,7 +73,7 @@ def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None
         )
         events += counts.of(percent, "canary", "failure_events")
     log_e, limit = weighed.log_e, 2 * (servers or 1) / plan.alpha
-    if excess <= 0 or events < _FEWEST_EVENTS:
+    if excess <= 0 or events < FEWEST_EVENTS:
         log_e = min(log_e, 0.0)
     rollouts = f"{math.exp(min(log_e, 40)):,.0f}"
     return Evidence(

@@ -14,15 +14,19 @@ _BOUNDS = {
 }  # fmt: skip
 
 
+Problems = list[tuple[tuple[str, ...], str]]
+
+
 class PlanError(ValueError):
     """A plan has mistakes.
 
     Attributes:
-        problems: A message for each mistake, which begins with the key.
+        problems: For each mistake the path of its key, and a message.
     """
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
+    def __init__(self, problems: Problems) -> None:
+        told = (f"{'.'.join(path) or 'the plan'}: {message}" for path, message in problems)
+        super().__init__("\n".join(told))
         self.problems = problems
 
 
@@ -135,7 +139,7 @@ def parse_plan(text: str) -> Plan:
     try:
         return read_plan(json.loads(text))
     except json.JSONDecodeError as error:
-        raise PlanError([f"the tag {PLAN_TAG} is not JSON: {error}"]) from None
+        raise PlanError([((), f"the tag {PLAN_TAG} is not JSON: {error}")]) from None
 
 
 def read_plan(values: Any) -> Plan:
@@ -144,60 +148,56 @@ def read_plan(values: Any) -> Plan:
     Raises:
         PlanError: The values have mistakes; the error lists all of them.
     """
-    problems: list[str] = []
-    plan: Plan = _section(Plan, values, "", problems)
+    problems: Problems = []
+    plan: Plan = _section(Plan, values, (), problems)
     if not problems and plan.failures.ratio == 1 and plan.failures.margin == 0:
-        problems.append("failures: no evidence proves equality; give a margin, like 0.001")
+        problems.append((("failures",), "no evidence proves equality; give a margin, like 0.001"))
     if problems:
         raise PlanError(problems)
     return plan
 
 
-def _section(kind: type[Any], values: Any, prefix: str, problems: list[str]) -> Any:
-    """Return a section with the valid ones of its values, and append what is wrong with others."""
+def _section(kind: type[Any], values: Any, path: tuple[str, ...], problems: Problems) -> Any:
+    """Return a section with those of its values that are valid, and append what is wrong."""
     known = {one.name: one for one in fields(kind)}
     if not isinstance(values, Mapping):
-        named = prefix.rstrip(".") or "the plan"
-        problems.append(f"{named}: expected keys and values, found {values!r}")
+        problems.append((path, f"expected keys and values, found {values!r}"))
         return kind()
     valid: dict[str, Any] = {}
     for key, value in values.items():
-        where, before = f"{prefix}{key}", len(problems)
+        here, problem = (*path, str(key)), None
         if key not in known:
-            problems.append(f"{where}: unknown key; the keys are {', '.join(known)}")
-            continue
-        default: Any = known[key].default
-        if key in _SECTIONS:
-            off = value is None and key in _OPTIONAL
-            read = None if off else _section(_SECTIONS[key], value, f"{where}.", problems)
+            problem = f"unknown key; the keys are {', '.join(known)}"
+        elif key in _OPTIONAL and value is None:
+            valid[key] = None
+        elif key in _SECTIONS:
+            valid[key] = _section(_SECTIONS[key], value, here, problems)
         elif key == "steps":
-            read = _steps(value, where, problems)
-        elif problem := _problem(default, value, known[key].metadata):
-            problems.append(f"{where}: {problem}")
+            problem = _problem_of_steps(value)
+            valid[key] = () if problem else tuple(map(float, value))
         else:
-            read = type(default)(value)
-        if len(problems) == before:
-            valid[key] = read
+            default: Any = known[key].default
+            problem = _problem(value, known[key].metadata, whole=isinstance(default, int))
+            valid[key] = default if problem else type(default)(value)
+        if problem:
+            problems.append((here, problem))
     return kind(**valid)
 
 
-def _steps(values: Any, where: str, problems: list[str]) -> tuple[float, ...]:
-    if not isinstance(values, (list, tuple)) or not values:
-        problems.append(f"{where}: expected a list of percents, like [1, 5, 25], found {values!r}")
-        return ()
-    found = (_problem(1.0, one, {"above": 0, "below": 100}) for one in values)
-    wrong = [f"{where}: {problem}" for problem in found if problem]
+def _problem_of_steps(values: Any) -> str | None:
+    if not isinstance(values, list | tuple) or not values:
+        return f"expected a list of percents, like [1, 5, 25], found {values!r}"
     if 100 in values:
-        wrong = [f"{where}: 100 percent is the promotion at the end; remove it"]
-    elif not wrong and any(one >= other for one, other in pairwise(values)):
-        wrong = [f"{where}: must ascend, found {list(values)}"]
-    problems.extend(wrong)
-    return () if wrong else tuple(float(one) for one in values)
+        return "100 percent is the promotion at the end; remove it"
+    for one in values:
+        if problem := _problem(one, {"above": 0, "below": 100}):
+            return problem
+    ascend = all(one < other for one, other in pairwise(values))
+    return None if ascend else f"must ascend, found {list(values)}"
 
 
-def _problem(default: float, value: Any, bounds: Mapping[str, float]) -> str | None:
-    whole = isinstance(default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+def _problem(value: Any, bounds: Mapping[str, float], *, whole: bool = False) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         return f"expected a {'whole ' if whole else ''}number, found {value!r}"
     for name, limit in bounds.items():
         if not _BOUNDS[name](value, limit):

@@ -1,20 +1,20 @@
-"""Which keys have been counted in this window of time, in bounded memory."""
+"""Which callers have been counted in this window of time, in bounded memory."""
 
 import math
 
 
 class RecentKeys:
-    """A filter that lets each key count once in a window, because a caller's burst is one event.
+    """A filter that lets each caller count once in a window of time, because it keeps its arm.
 
-    Windows follow each other without a gap. When a window has as many keys as the filter keeps, no
-    further key counts until the next one, in either arm, so that no arm looks worse for it.
+    A caller whose requests fail for reasons of their own would otherwise speak against its arm with
+    every one of them. When the filter is full, it forgets all keys and a new window begins.
 
     Args:
-        seconds: Length of a window; infinity for one window without end.
+        seconds: Length of a window; infinity for one that ends when the filter is full.
         most_keys: Number of keys that are kept.
     """
 
-    def __init__(self, seconds: float = 60.0, most_keys: int = 10_000) -> None:
+    def __init__(self, seconds: float = math.inf, most_keys: int = 10_000) -> None:
         self._seconds = seconds
         self._most_keys = most_keys
         self._keys: set[int] = set()
@@ -27,10 +27,11 @@ class RecentKeys:
             key: Routing key of the request.
             now: Time in seconds on a clock that never goes back.
         """
-        if now >= self._end:
+        short = hash(key)
+        if now < self._end and short in self._keys:
+            return False
+        if now >= self._end or len(self._keys) >= self._most_keys:
             self._keys.clear()
             self._end = now + self._seconds
-        if (short := hash(key)) in self._keys or len(self._keys) >= self._most_keys:
-            return False
         self._keys.add(short)
         return True

@@ -38,7 +38,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
 
 @pytest.fixture(scope="module")
 def result(client: MlflowClient) -> TrainedVersion:
-    return trained()
+    return trained("rollout.steps=[1, 10]")
 
 
 @pytest.fixture(scope="module")
@@ -190,5 +190,6 @@ print(len(model.predict(pandas.read_parquet({str(tmp_path / "rows.parquet")!r}))
 def test_the_policy_and_the_profile_travel_with_the_version(result):
     info = mlflow.models.get_model_info(f"models:/{result.name}/{result.version}")
     assert info.metadata["cloche"]["gate"]["minimum"] == {"roc_auc": 0.95}
+    assert info.metadata["cloche"]["rollout"]["steps"] == [1, 10]
     assert info.metadata["cloche"]["holdout"]["rows"] == len(rows_to_predict(result))
     assert "cloche" not in "".join(p.read_text() for p in files_of(result) if p.suffix == ".txt")

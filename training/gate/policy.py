@@ -21,7 +21,7 @@ from cloche.training.recipe.cross_checks import disagreements
 from cloche.training.recipe.metric_catalog import Task, metrics_for
 from cloche.training.recipe.problems import explain
 from cloche.training.recipe.sections import Data, Section
-from cloche.training.recipe.values import MetricName, Names, Scalar
+from cloche.training.recipe.values import MetricName, Names, RolloutPlan, Scalar
 
 
 class CarriedHoldout(BaseModel):
@@ -59,6 +59,7 @@ class Policy(Section):
             names another.
         slices: Columns whose values are measured one by one.
         gate: The criteria.
+        rollout: Plan for the way into production; None for Cloche's own.
         seed: Seed for the bootstrap.
         holdout: Rows that the version carries.
         data: Table that a user names; all of its rows are the holdout.
@@ -75,6 +76,7 @@ class Policy(Section):
     metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
     slices: Names = ()
     gate: Gate = Gate()
+    rollout: RolloutPlan | None = None
     seed: int = Field(default=42, ge=0, lt=2**32)
     holdout: CarriedHoldout | None = None
     data: Data | None = None

@@ -143,6 +143,7 @@ def _policy(package: Package) -> dict[str, Any]:
         "metrics": list(recipe.metrics),
         "slices": list(recipe.slices),
         "gate": recipe.gate.model_dump(mode="json"),
+        "rollout": recipe.model_dump(mode="json", include={"rollout"})["rollout"],
         "seed": recipe.seed,
         "holdout": package.holdout,
         "reading": reading_of(recipe),

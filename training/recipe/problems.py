@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from cloche.rollout.plan import PlanError
 from cloche.training.recipe.suggestions import suggestion
 from cloche.training.recipe.values import mask
 from cloche.training.recipe.yaml_document import Path
@@ -39,12 +40,21 @@ def explain(
     messages = []
     for item in error.errors(include_url=False):
         path, tags = _path(item["loc"], values, absent=item["type"] == "missing")
-        where = ".".join(str(part) for part in path)
-        if path in lines:
-            where += f" (line {lines[path]})"
-        said = _messages(dict(item), path, _sections(model, path, tags))
-        messages += [f"{where}: {message}" if where else message for message in said]
+        cause = item.get("ctx", {}).get("error")
+        if isinstance(cause, PlanError):
+            said = [((*path, *key), message) for key, message in cause.problems]
+        else:
+            sections = _sections(model, path, tags)
+            said = [(path, message) for message in _messages(dict(item), path, sections)]
+        messages += [f"{_where(at, lines)}{message}" for at, message in said]
     return list(dict.fromkeys(messages))
+
+
+def _where(path: Path, lines: Mapping[Path, int]) -> str:
+    """Return the beginning of a message about a key: the key, and its line if it has one."""
+    line = f" (line {lines[path]})" if path in lines else ""
+    where = ".".join(str(part) for part in path) + line
+    return f"{where}: " if where else ""
 
 
 def format_value(value: Any) -> str:

@@ -18,7 +18,7 @@ from cloche.training.recipe.sections import (
     Split,
     Text,
 )
-from cloche.training.recipe.values import MetricName, ModelName, Names, Scalar
+from cloche.training.recipe.values import MetricName, ModelName, Names, RolloutPlan, Scalar
 
 
 class Recipe(Section):
@@ -42,6 +42,7 @@ class Recipe(Section):
         metrics: Names of the metrics; the first one is tuned by a search and compared with
             production.
         gate: Criteria of the gate.
+        rollout: Plan for the way into production; None for Cloche's own.
         checks: Exceptions from the checks of the table.
         acceleration: `auto` stores an accelerated twin with the version if one can be proven equal;
             `off` does not try.
@@ -63,6 +64,7 @@ class Recipe(Section):
     slices: Names = ()
     metrics: Annotated[tuple[MetricName, ...], Field(strict=False)] = ()
     gate: Gate = Gate()
+    rollout: RolloutPlan | None = None
     checks: Checks = Checks()
     acceleration: Literal["auto", "off"] = "auto"
     seed: int = Field(default=42, ge=0, lt=2**32)

@@ -1,11 +1,13 @@
 """The types of values in a recipe, whose error messages say what each type accepts."""
 
 import re
+from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
 
+from cloche.rollout.plan import Plan, read_plan
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.suggestions import suggestion
 
@@ -81,6 +83,7 @@ MetricName = Annotated[str, AfterValidator(_is_metric)]
 ModelName = Annotated[str, AfterValidator(_is_model_name)]
 DottedPath = Annotated[str, AfterValidator(_is_dotted_path)]
 Source = Annotated[str, Field(min_length=1), AfterValidator(_keeps_no_secret)]
+RolloutPlan = Annotated[Plan, PlainValidator(read_plan), PlainSerializer(asdict)]
 
 # YAML has lists but no tuples: the outer type is converted, and the items are validated strictly.
 Names = Annotated[tuple[str, ...], Field(strict=False)]

@@ -36,7 +36,7 @@ def test_every_mistake_is_told_at_once():
     }  # fmt: skip
     with pytest.raises(PlanError) as raised:
         read_plan(values)
-    assert raised.value.problems == [
+    assert str(raised.value).splitlines() == [
         "stepz: unknown key; the keys are shadow, steps, at_least, deadline_hours, failures, slow, "
         "confidence",
         "steps: must ascend, found [5, 1]",
@@ -67,7 +67,7 @@ def test_every_mistake_is_told_at_once():
 def test_what_cannot_be_a_plan_is_told_with_what_to_do(values, problem):
     with pytest.raises(PlanError) as raised:
         read_plan(values)
-    assert raised.value.problems == [problem]
+    assert str(raised.value) == problem
 
 
 def test_a_margin_of_zero_needs_a_ratio():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cloche.rollout.plan import Plan
 from cloche.training.errors import RecipeError, RegistryError
 from cloche.training.evaluation.model_output import read
 from cloche.training.gate.policy import Policy, carried_policy, holdout_digest, load_policy
@@ -22,6 +23,7 @@ CARRIED = {
         "not_worse": {"metric": None, "margin": 0.01, "confidence": 0.9},
         "slices": [{"column": "carrier", "metric": "recall", "minimum": 0.1, "min_rows": 50}],
     },
+    "rollout": {"steps": [1, 10]},
     "seed": 7,
     "holdout": {"artifact": "holdout/holdout.parquet", "digest": "abc", "rows": 10},
 }
@@ -54,6 +56,7 @@ def test_a_version_brings_its_policy_along():
     assert policy.sliced_columns == ("origin", "carrier")
     assert policy.resolved_gate.not_worse.metric == "roc_auc"
     assert policy.confidence == 0.9
+    assert policy.rollout == Plan(steps=(1.0, 10.0))
     assert holdout_digest({"cloche": CARRIED}) == "abc"
 
 

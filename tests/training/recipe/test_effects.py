@@ -24,7 +24,7 @@ from cloche.training.evaluation.predictions import Pairs, Predictions, TargetSpe
 from cloche.training.gate import measure
 from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
-from cloche.training.gate.policy import carried_policy
+from cloche.training.gate.policy import Policy, carried_policy
 from cloche.training.gate.probe_process import ProbeResult
 from cloche.training.measurements import Measurements
 from cloche.training.packaging import model
@@ -131,8 +131,8 @@ def searched(recipe: Recipe) -> Any:
     return proposals, list(validation_split(FRAME, recipe).train.index)
 
 
-def judged(recipe: Recipe) -> Any:
-    """The gate's numbers and its decision, by the policy that a version of the recipe carries."""
+def carried(recipe: Recipe) -> Policy:
+    """The policy that a version of the recipe carries."""
     package: Any = SimpleNamespace(
         recipe=recipe,
         target=TargetSpec("binary", (0, 1), 1),
@@ -140,6 +140,12 @@ def judged(recipe: Recipe) -> Any:
     )
     policy = carried_policy({"cloche": model._policy(package)})
     assert policy is not None
+    return policy
+
+
+def judged(recipe: Recipe) -> Any:
+    """The gate's numbers and its decision, by the policy that a version of the recipe carries."""
+    policy = carried(recipe)
     ours, theirs = (Pairs.pair(FRAME["churned"], one) for one in LESS)
     records, serving = np.arange(ROWS), ProbeResult()
     production: Any = SimpleNamespace(version=SimpleNamespace(version="1"))
@@ -247,6 +253,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "gate.slices.min_rows": (judged, [{**FLOOR, "min_rows": 100}], FLOORS),
     "gate.latency_ms": (judged, 1.0),
     "gate.resamples": (judged, 150),
+    "rollout": (lambda recipe: carried(recipe).rollout, {"steps": [10]}),
     "checks.accept_leakage": (checked, ["told"], {"columns": {"numeric": ["told"]}}),
     "checks.duplicates": (checked, 0.5),
     "acceleration": (twin_tried, "off"),

@@ -72,6 +72,7 @@ def recipes(draw):
             ),
             "not_worse": draw(st.none() | st.fixed_dictionaries({"margin": st.floats(0, 1)})),
         },
+        "rollout": draw(st.none() | st.just({"steps": [0.5, 10], "shadow": {}, "slow": None})),
         "seed": draw(st.integers(0, 2**32 - 1)),
     }
     if task == "binary":
@@ -105,6 +106,9 @@ search:
   trials: many
   space: {z: [[1]], q: {low: a, high: 2}}
 gate: {slices: [{column: a}]}
+rollout:
+  steps: [5, 1]
+  failures: {ratio: x, margn: 0.1}
 seed: 1.5
 """
     found = problems(write(text))
@@ -124,7 +128,10 @@ seed: 1.5
         "search.space.q.low (line 9): expected a number; found 'a'",
         "gate.slices.0.metric: missing",
         "gate.slices.0.minimum: missing",
-        "seed (line 11): expected a whole number, found 1.5",
+        "rollout.steps (line 12): must ascend, found [5, 1]",
+        "rollout.failures.ratio (line 13): expected a number, found 'x'",
+        "rollout.failures.margn (line 13): unknown key; the keys are ratio, margin",
+        "seed (line 14): expected a whole number, found 1.5",
     ]
     assert [said for said in expected if not any(one.startswith(said) for one in found)] == []
     assert len(found) == len(expected)
