@@ -35,7 +35,7 @@ from cloche.training.recipe.sections import TimeSplit
 from cloche.training.tracking import training_run as record
 from cloche.training.tracking.model_card import model_card
 from cloche.training.tracking.run import training_run
-from cloche.training.tracking.stores import check_stores, translated_errors
+from cloche.training.tracking.stores import artifact_store_errors, check_stores
 from cloche.values.progress import Say
 
 EXAMPLE_ROWS = 2
@@ -104,10 +104,10 @@ def train(recipe: Recipe, say: Say) -> TrainedVersion:
     """
     check_stores(recipe)
     data = prepare_data(recipe, say)
-    with training_run(recipe, say) as run, translated_errors(OSError):
+    with training_run(recipe, say) as run, artifact_store_errors(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
-        with translated_errors(Exception):
+        with artifact_store_errors(Exception):
             record.record_recipe(recipe)
             holdout_digest = _record_data(recipe, data)
 

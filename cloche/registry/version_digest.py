@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-PINNED = "cloche-pinned.json"
-_NOTES = frozenset({"registered_model_meta", PINNED})
+NOTE_FILE = "cloche-pinned.json"
+_NOTES = frozenset({"registered_model_meta", NOTE_FILE})
 _BYTECODE = "__pycache__"
 _ATTEMPTS = 3
 

@@ -39,7 +39,7 @@ def ensure_production(recipe: Recipe, say: Say) -> str:
 
 
 def _waiting_challenger(client: MlflowClient, name: str) -> str | None:
-    """Return the challenger if no gate has judged it, because its promotion was interrupted."""
+    """Return the challenger that no gate has judged yet: its promotion was interrupted."""
     version = _aliased(client, name, CHALLENGER)
     if version is None or GATE in client.get_model_version(name, version).tags:
         return None

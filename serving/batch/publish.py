@@ -62,7 +62,7 @@ class Publisher:
     def __init__(self, job: Job, work_dir: WorkDir, output: Output) -> None:
         self._job, self._work_dir, self._output = job, work_dir, output
         self._fresh = work_dir.ready / output.name
-        self.early = merge_parts.EarlyMerge(job, work_dir.parts, self._fresh)
+        self.merge = merge_parts.IncrementalMerge(job, work_dir.parts, self._fresh)
 
     def publish(
         self, parts: list[FinishedPart], manifest: dict[str, Any], report: dict[str, Any],
@@ -100,7 +100,7 @@ class Publisher:
         pages: dict[str, bytes], check_lock: Callable[[], None],
     ) -> bytes:  # fmt: skip
         output, ready, fresh = self._output, self._work_dir.ready, self._fresh
-        if not self.early.close(schema):
+        if not self.merge.close(schema):
             merge_parts.assemble(self._job, parts, self._work_dir.parts, schema, fresh)
         manifest["files"] = {output.name: {"size": fresh.stat().st_size}}
         check_lock()  # checked before the first change and again before the last

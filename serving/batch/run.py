@@ -15,7 +15,7 @@ from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.job.progress import ProgressCallback
 from cloche.serving.batch.output.layout import Output
-from cloche.serving.batch.output.merge_parts import EarlyMerge
+from cloche.serving.batch.output.merge_parts import IncrementalMerge
 from cloche.serving.batch.output.output_lock import OutputLock
 from cloche.serving.batch.output.work_dir import WorkDir, locked_work_dir
 from cloche.serving.batch.publish import Publisher, manifest_of
@@ -66,7 +66,7 @@ def score(
                 job.part_rows, work_dir.spool, job.inferred, copies=not engine.reads_stores
             )
             Thread(target=prepare, name="report").start()
-            scoring = _Scoring(job, inputs, partitioner, work_dir, request, early=publisher.early)
+            scoring = _Scoring(job, inputs, partitioner, work_dir, request, merge=publisher.merge)
             parts = scoring.finish(engine, done, on_progress)
             manifest = manifest_of(job, parts, perf_counter() - started) | {
                 "run_id": job_run.run_id
@@ -82,7 +82,7 @@ def score(
             job_run.fail()
             raise
         finally:
-            publisher.early.close()
+            publisher.merge.close()
         output_lock.release()
         work_dir.remove()
         job_run.finish(manifest, pages)
@@ -122,10 +122,10 @@ class _Scoring:
 
     def __init__(
         self, job: Job, inputs: Inputs, partitioner: Partitioner, work_dir: WorkDir,
-        request: JobOptions, *, early: EarlyMerge,
+        request: JobOptions, *, merge: IncrementalMerge,
     ) -> None:  # fmt: skip
         self._job, self._inputs, self._partitioner = job, inputs, partitioner
-        self._early = early
+        self._merge = merge
         self._work_dir, self._limit = work_dir, request.limit
         self._known: dict[int, Part] = {}
 
@@ -138,11 +138,11 @@ class _Scoring:
         refused = sum(part.refused for part in done.values())
         so_far, whole = 0, self._inputs.total_size
         for index in sorted(done):
-            self._early.take(done[index])
+            self._merge.take(done[index])
         with closing(engine.run(self._job, self._left(done), self._work_dir.parts)) as running:
             for part in running:
                 self._work_dir.record(part)
-                self._early.take(part)
+                self._merge.take(part)
                 finished[part.index] = part
                 known = self._known.pop(part.index)
                 if known.transient:

@@ -17,10 +17,10 @@ from cloche.processes import child_variables, quick_imports
 from cloche.registry import env_manager
 from cloche.serving.batch.input.formats.catalog import INPUT_FORMATS
 from cloche.serving.batch.job.options import (
-    OUTPUT_FORMATS,
     PREDICT_SECONDS,
     JobOptions,
 )
+from cloche.serving.batch.output.formats.catalog import OUTPUT_FORMATS
 from cloche.serving.cli.dates import day_of, fill_date, has_date
 from cloche.serving.errors import RESUME, JobFailed, SettingsError
 from cloche.values.passwords import without_password

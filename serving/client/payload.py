@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-_LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+from cloche.values.json_layouts import LAYOUTS
 
 
 def is_frame(rows: Any) -> bool:
@@ -35,7 +35,7 @@ def _payload(rows: Any) -> dict[str, Any]:
         held = rows.astype(object).where(rows.notna(), None).to_dict(orient="split")
         return {"dataframe_split": {"columns": held["columns"], "data": held["data"]}}
     if isinstance(rows, Mapping):
-        given = any(layout in rows for layout in _LAYOUTS)
+        given = any(layout in rows for layout in LAYOUTS)
         return dict(rows) if given else {"inputs": dict(rows)}
     if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
         return {"dataframe_records": [dict(row) for row in rows]}

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cloche.serving.cloud_contract import CloudRequest, Translation, Writer
-from cloche.serving.web.asgi import HttpError
+from cloche.serving.web.asgi import bad_request
 
 JSON_LINES = "application/jsonlines"
 _JSON_LINES = (JSON_LINES, "application/x-jsonlines", "application/jsonl", "application/x-ndjson")
@@ -40,13 +40,13 @@ def _from_json_lines(body: bytes, names: list[str]) -> bytes:
     """All lines as one payload of MLflow's protocol; they are checked, but not rewritten."""
     rows = [line for line in body.split(b"\n") if line.strip()]
     if not rows:
-        raise _refused("The body holds no line.")
+        raise bad_request("The body holds no line.")
     kinds = {_kind_of(row, number) for number, row in enumerate(rows, 1)}
     joined = b"[" + b",".join(rows) + b"]"
     if kinds == {dict}:
         return b'{"dataframe_records":' + joined + b"}"
     if kinds != {list}:
-        raise _refused("The lines must be all objects, or all arrays.")
+        raise bad_request("The lines must be all objects, or all arrays.")
     if not names:
         return b'{"instances":' + joined + b"}"
     columns = json.dumps(names).encode()
@@ -57,15 +57,15 @@ def _kind_of(row: bytes, number: int) -> type:
     try:
         kind = type(json.loads(row))
     except (ValueError, RecursionError):
-        raise _refused(f"Line {number} is not JSON.") from None
+        raise bad_request(f"Line {number} is not JSON.") from None
     if kind not in (dict, list):
-        raise _refused(f"Line {number} is neither an object nor an array.")
+        raise bad_request(f"Line {number} is neither an object nor an array.")
     return kind
 
 
 def _header(names: list[str]) -> bytes:
     if not names:
-        raise _refused("The model's inputs have no names, so CSV for it needs a header.")
+        raise bad_request("The model's inputs have no names, so CSV for it needs a header.")
     return _csv_lines([names])
 
 
@@ -106,7 +106,3 @@ def _cells(row: Any) -> list[Any]:
     if not isinstance(cells, list):
         cells = [cells]
     return [json.dumps(one) if isinstance(one, (bool, dict, list)) else one for one in cells]
-
-
-def _refused(message: str) -> HttpError:
-    return HttpError(400, "BAD_REQUEST", message)

@@ -11,13 +11,13 @@ from pathlib import Path
 from cloche.serving.cloud_contract import Cloud, Contract, number
 from cloche.serving.clouds import json_lines
 from cloche.serving.errors import SettingsError
+from cloche.serving.settings import MIB
 
-_MIB = 1024 * 1024
 _BASE = "/opt/ml"  # SageMaker's toolkits change it with SAGEMAKER_BASE_DIR, for tests
 _DRAIN_SECONDS = 25.0  # SIGKILL comes 30 s after SIGTERM
 _BATCH_SECONDS = 600.0
-_BATCH_BODY = 2048 * _MIB  # where SAGEMAKER_MAX_PAYLOAD_IN_MB is 0, that is without a limit
-_BODY = 16 * _MIB
+_BATCH_BODY = 2048 * MIB  # where SAGEMAKER_MAX_PAYLOAD_IN_MB is 0, that is without a limit
+_BODY = 16 * MIB
 _STRATEGIES = ("SINGLE_RECORD", "MULTI_RECORD")
 
 
@@ -35,7 +35,7 @@ def cloud(environment: Mapping[str, str]) -> Cloud:
         "drain_timeout": _DRAIN_SECONDS,
     }
     if environment.get("SAGEMAKER_BATCH", "").lower() == "true":
-        payload = number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 6) * _MIB
+        payload = number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 6) * MIB
         options |= {
             "request_timeout": _BATCH_SECONDS,
             "max_body": max(payload, _BODY) if payload else _BATCH_BODY,

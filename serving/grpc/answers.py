@@ -27,7 +27,7 @@ from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.protocols import open_inference
 from cloche.serving.protocols.open_inference import OPEN_INFERENCE_GRPC
 from cloche.serving.queue.prediction_request import EXPIRED
-from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError
+from cloche.serving.web.asgi import ClientLeft, HeaderList, HttpError, bad_request
 from cloche.serving.web.request_headers import RequestHeaders
 
 _INFER = f"/{SERVICE}/ModelInfer"
@@ -84,10 +84,10 @@ class Call(NamedTuple):
     is_active: Callable[[], bool]
     answered: Future[Reply]
 
-    def end(self, ending: Reply) -> None:
+    def end(self, reply: Reply) -> None:
         """Answer the call, unless the server has stopped."""
         if self.answered.set_running_or_notify_cancel():
-            self.answered.set_result(ending)
+            self.answered.set_result(reply)
 
 
 class Answers:
@@ -159,7 +159,7 @@ class Answers:
         try:
             named = _Target.FromString(body)
         except DecodeError:
-            raise HttpError(400, "BAD_REQUEST", "The message is no ModelInferRequest.") from None
+            raise bad_request("The message is no ModelInferRequest.") from None
         model = self._model(named.model_name)
         return RouteTarget(model, named.model_version or None, OPEN_INFERENCE_GRPC, _INFER)
 
@@ -221,13 +221,13 @@ class _CallResponse(PendingResponse):
         exchange = self.exchange
         self.predictions.observer.before_answer(exchange, outcome)
         if isinstance(outcome, HttpError):
-            ending = reply_to_error(outcome)
+            reply = reply_to_error(outcome)
         elif outcome.status == 200:
-            ending = Reply(StatusCode.OK, message=outcome.body)
+            reply = Reply(StatusCode.OK, message=outcome.body)
         else:
-            ending = _error_reply(outcome.status, outcome.body.decode())
+            reply = _error_reply(outcome.status, outcome.body.decode())
         metadata = tuple((name.decode(), value) for name, value in exchange.answer_headers())
-        self._call.end(ending._replace(metadata=metadata))
+        self._call.end(reply._replace(metadata=metadata))
 
     def expire(self) -> None:
         """End the request because the client's own timeout has passed."""

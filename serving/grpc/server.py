@@ -30,7 +30,7 @@ from cloche.serving.web.sockets import authority
 _THREADS = 512  # calls received, predicted or sent at the same time; others wait
 _PROBE_THREADS = 4  # they answer probes and refuse calls while all others wait for models
 _PROBES_AT_ONCE = 64  # calls accepted beyond --max-queue, so that probes get through
-_STREAMS = 100  # concurrent calls of a connection; a flood on one lets others wait for so many
+_STREAMS = 100  # concurrent calls of a connection, so that one does not take all threads
 _ENDED_STREAMS = 200  # of a connection beyond _STREAMS: ended calls whose memory is not yet freed
 _MOST_HEADERS = 250  # of a call: more of them exceed 8 KiB, from where on grpcio refuses at random
 _IDLE_SECONDS = 75
@@ -112,9 +112,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         self._most_slow = max(1, settings.max_queue_bytes // settings.max_body)
         self._receiving: dict[Any, float] = {}  # contexts, in the order in which they began
         self._waiting: set[Future[Reply]] = set()
-        self.threads = _started(_THREADS, "grpc")
-        self._probe_threads = _started(_PROBE_THREADS, "grpc-probe")
-        self._probes = {path: self._quick(partial(self._serve, path)) for path in PROBES}
+        self.threads = _running_threads(_THREADS, "grpc")
+        self._probe_threads = _running_threads(_PROBE_THREADS, "grpc-probe")
+        self._probes = {path: self._on_probe_threads(partial(self._serve, path)) for path in PROBES}
         self._others = {
             path: grpc.stream_unary_rpc_method_handler(partial(self._serve, path))
             for path in METHODS - PROBES
@@ -125,7 +125,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def service(self, handler_call_details: Any) -> Any:
         """The handler for a call of this method; None if there is no such method.
 
-        A call that is refused here takes no thread from calls with an API key.
+        A call without a valid API key is refused here, by a probe thread, and takes no other.
         """
         path, metadata = handler_call_details.method, handler_call_details.invocation_metadata
         if len(metadata) > _MOST_HEADERS:
@@ -161,21 +161,21 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 answered.cancel()
             await asyncio.wait([ending], timeout=0.05)
 
-    def _quick(self, behavior: Callable[[Iterator[bytes], Any], bytes]) -> Any:
+    def _on_probe_threads(self, behavior: Callable[[Iterator[bytes], Any], bytes]) -> Any:
         """A handler on the probe threads, which works while all other threads wait for models."""
         handled: Any = partial(behavior)
         handled.experimental_thread_pool = self._probe_threads
         return grpc.stream_unary_rpc_method_handler(handled)
 
-    def _refuse(self, ending: Reply) -> Any:
+    def _refuse(self, reply: Reply) -> Any:
         """A handler that ends a call before any of its message is received."""
-        return self._quick(lambda _, context: _send(context, ending))
+        return self._on_probe_threads(lambda _, context: _send(context, reply))
 
     def _serve(self, path: str, messages: Iterator[bytes], context: Any) -> bytes:
         """Answer one call, in a thread of the pool."""
-        return _send(context, self._ending(path, messages, context))
+        return _send(context, self._reply_to(path, messages, context))
 
-    def _ending(self, path: str, messages: Iterator[bytes], context: Any) -> Reply:
+    def _reply_to(self, path: str, messages: Iterator[bytes], context: Any) -> Reply:
         headers = list(_headers(context.invocation_metadata()))
         self._receiving[context] = time.monotonic()
         try:
@@ -221,15 +221,15 @@ def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> Iterator[tuple[byte
     )
 
 
-def _send(context: Any, ending: Reply) -> bytes:
+def _send(context: Any, reply: Reply) -> bytes:
     """End a call: with the message that is returned, or with another status."""
-    context.set_trailing_metadata((*ANSWER_HEADERS, *ending.metadata))
-    if ending.status is not grpc.StatusCode.OK:
-        context.abort(ending.status, ending.text)
-    return ending.message
+    context.set_trailing_metadata((*ANSWER_HEADERS, *reply.metadata))
+    if reply.status is not grpc.StatusCode.OK:
+        context.abort(reply.status, reply.text)
+    return reply.message
 
 
-def _started(count: int, name: str) -> _Threads:
+def _running_threads(count: int, name: str) -> _Threads:
     """A pool whose threads all run: failing to start one later would end grpcio's own thread.
 
     Raises:

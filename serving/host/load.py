@@ -19,7 +19,7 @@ from cloche.serving.host.parsing.column_decoder import (
     has_type_hints,
 )
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.host.predictors.twin import ANY, Twin, TwinRefused
+from cloche.serving.host.predictors.twin import ANY, Twin, TwinUnusable
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
@@ -122,7 +122,7 @@ def load_twin_first(
 def _twin(path: Path, decoder: ColumnDecoder, digest: str) -> Twin | None:
     try:
         return Twin.load(path, decoder.names, digest)
-    except TwinRefused as refusal:
+    except TwinUnusable as refusal:
         _logger.warning("The model answers without its twin. %s", refusal)
         return None
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from cloche.serving.host.parsing.unnamed_columns import side_by_side
+from cloche.values.json_layouts import LAYOUTS
 
 Spec = dict[str, Any]
 JsonSchema = dict[str, Any]
 
-LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SCALARS: dict[str, JsonSchema] = {
     "boolean": {"type": "boolean"},
     "integer": {

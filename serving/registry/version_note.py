@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloche.registry.version_digest import PINNED
+from cloche.registry.version_digest import NOTE_FILE
 from cloche.serving.errors import VersionRefused
 
 
@@ -31,7 +31,7 @@ class Note:
 
     def write(self, artifacts: Path) -> None:
         """Write the note into the folder of a version's artifacts."""
-        (artifacts / PINNED).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        (artifacts / NOTE_FILE).write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 
 def read(artifacts: Path) -> Note | None:
@@ -40,7 +40,7 @@ def read(artifacts: Path) -> Note | None:
     Raises:
         VersionRefused: The note cannot be read.
     """
-    file = artifacts / PINNED
+    file = artifacts / NOTE_FILE
     try:
         return Note(**json.loads(file.read_text()))
     except (FileNotFoundError, NotADirectoryError):

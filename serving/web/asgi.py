@@ -114,22 +114,23 @@ def gunzip(body: bytes, limit: int) -> bytes:
             if stream.eof:
                 stream, members = zlib.decompressobj(wbits=_GZIP), members + 1
             if members > _MOST_MEMBERS:
-                raise _not_gzip(f"The gzip body has more than {_MOST_MEMBERS} members.")
+                raise bad_request(f"The gzip body has more than {_MOST_MEMBERS} members.")
             try:
                 part = stream.decompress(rest, limit - size + 1)
             except zlib.error:
-                raise _not_gzip("The body is not gzip, as Content-Encoding says.") from None
+                raise bad_request("The body is not gzip, as Content-Encoding says.") from None
             parts.append(part)
             size += len(part)
             if size > limit:
                 raise too_large(limit)
             rest = stream.unused_data
     if not stream.eof:
-        raise _not_gzip("The gzip body is cut short.")
+        raise bad_request("The gzip body is cut short.")
     return b"".join(parts)
 
 
-def _not_gzip(message: str) -> HttpError:
+def bad_request(message: str) -> HttpError:
+    """The error for a request whose body or headers are wrong."""
     return HttpError(400, "BAD_REQUEST", message)
 
 

@@ -34,7 +34,9 @@ from cloche.serving.batch.input import inputs
 from cloche.serving.batch.job.options import JobOptions, JobResult
 from cloche.serving.batch.job.refusal_limit import Limit
 from cloche.serving.batch.output import answer_encoding, layout
-from cloche.serving.batch.storage import format_writers
+from cloche.serving.batch.output.formats.catalog import output_format
+from cloche.serving.batch.output.formats.format import TextOutput
+from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import JobFailed
 from tests import warm
 from tests.protocol import bodies
@@ -150,14 +152,19 @@ def _bytes(text: str) -> bytes:
     return base64.b64decode(text.replace("\n", ""), validate=True)
 
 
+def written(name: str) -> Callable[[pa.Table], Any]:
+    """Return the function that makes a file of an output format."""
+    chosen = output_format(name)
+    if isinstance(chosen, TextOutput):
+        return lambda table: chosen.header(table.column_names) + chosen.rows(table)
+    return lambda table: chosen.file(table, {})
+
+
 FORMATS: dict[str, tuple[Callable[[pa.Table], Any], Callable[[bytes], Columns]]] = {
-    "jsonl": (format_writers.jsonl, from_jsonl),
-    "csv": (
-        lambda table: format_writers.csv_header(table.column_names) + format_writers.csv(table),
-        from_csv,
-    ),
-    "parquet": (lambda table: format_writers.parquet(table, {}), from_parquet),
-    "arrow": (format_writers.arrow, from_arrow),
+    "jsonl": (written("jsonl"), from_jsonl),
+    "csv": (written("csv"), from_csv),
+    "parquet": (written("parquet"), from_parquet),
+    "arrow": (arrow_file, from_arrow),
 }
 
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from cloche.training.accelerate_version import accelerate_version
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proof.twin import ProvenTwin
 from cloche.training.errors import RegistryError, TwinRefused
 from tests.advice import words_of
 
@@ -17,7 +17,7 @@ def proven(monkeypatch):
     """Whatever is asked for has a proven twin."""
 
     def make_twin_in_process(folder, rows, **_):
-        return Twin(b"", {}, Proof(rows=len(rows)))
+        return ProvenTwin(b"", {}, Proof(rows=len(rows)))
 
     monkeypatch.setattr(
         "cloche.training.accelerate_version.make_twin_in_process", make_twin_in_process

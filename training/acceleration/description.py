@@ -7,13 +7,13 @@ from importlib.metadata import version
 from cloche.training.acceleration.conversion.supported_estimators import adds_in_order, leaves
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE, Proof
-from cloche.training.acceleration.proof.twin import FORMAT, SCORES, Twin
+from cloche.training.acceleration.proof.twin import FORMAT, SCORES, ProvenTwin
 from cloche.training.pipeline.module_packages import packages_by_module
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")
 
 
-def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Proof) -> Twin:
+def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Proof) -> ProvenTwin:
     """Describe a proven graph."""
     document = {
         "format": FORMAT,
@@ -38,7 +38,7 @@ def make_twin(original: OriginalModel, graph: bytes, taken: set[str], proof: Pro
             "versions": {name: version(name) for name in sorted(_packages(original))},
         },
     }
-    return Twin(graph, document, proof)
+    return ProvenTwin(graph, document, proof)
 
 
 def _packages(original: OriginalModel) -> set[str]:

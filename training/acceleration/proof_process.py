@@ -15,7 +15,7 @@ import pandas as pd
 
 from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, Twin
+from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, ProvenTwin
 from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.child_process import PROOF, run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet
@@ -29,7 +29,7 @@ _TASK, _ROWS, _OUTCOME = "task.json", "rows.parquet", "outcome.json"
 
 def make_twin_in_process(
     model: Path, rows: pd.DataFrame, *, extra_names: Sequence[str] = (), python: str = ""
-) -> Twin:
+) -> ProvenTwin:
     """Make a proven twin of a stored version.
 
     Raises:
@@ -58,7 +58,7 @@ def make_twin_in_process(
             raise TrainingError(f"it cannot be loaded: {outcome['failed']}")
         document = json.loads((folder / FOLDER / DOCUMENT_FILE).read_text(encoding="utf-8"))
         graph = (folder / FOLDER / GRAPH_FILE).read_bytes()
-        return Twin(graph, document, Proof(**outcome["proof"]))
+        return ProvenTwin(graph, document, Proof(**outcome["proof"]))
 
 
 def work(folder: Path) -> None:

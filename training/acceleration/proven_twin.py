@@ -12,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from cloche.training.acceleration.original_model import OriginalModel
-from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proof.twin import ProvenTwin
 from cloche.training.errors import TwinRefused
 from cloche.values.redaction import describe_error
 
@@ -25,7 +25,7 @@ _PACKAGES = ("onnx", "onnxruntime", "skl2onnx")
 
 def make_proven_twin(
     original: OriginalModel, real: pd.DataFrame, *, seconds: float = PROOF_SECONDS, seed: int = 42
-) -> Twin:
+) -> ProvenTwin:
     """Convert a model to ONNX and prove that the result gives equal answers.
 
     Raises:
@@ -94,7 +94,7 @@ class _Deadline:
 
 def _convert_and_prove(
     original: OriginalModel, real: pd.DataFrame, on_time: _Deadline, seed: int
-) -> Twin:
+) -> ProvenTwin:
     # Not at the top: these imports need the extra `acceleration`.
     from cloche.training.acceleration.conversion.convert import convert  # noqa: PLC0415
     from cloche.training.acceleration.conversion.supported_estimators import check, is_exact  # noqa: PLC0415

@@ -12,25 +12,25 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from cloche.training.acceleration.proof.twin import FOLDER, Twin
+from cloche.training.acceleration.proof.twin import FOLDER, ProvenTwin
 from cloche.training.names import ACCELERATED, ACCELERATED_DIGEST
 
 KIND = "onnx"
 
 
-def twin_tags(twin: Twin) -> dict[str, str]:
+def twin_tags(twin: ProvenTwin) -> dict[str, str]:
     """Return the tags of a version that has `twin`, in the order in which they are written."""
     return {ACCELERATED_DIGEST: twin.digest, ACCELERATED: KIND}
 
 
-def attach(client: MlflowClient, model_id: str, twin: Twin) -> None:
+def attach(client: MlflowClient, model_id: str, twin: ProvenTwin) -> None:
     """Write a twin into a logged model that is not yet registered as a version."""
     with TemporaryDirectory(prefix="cloche-") as folder:
         twin.write(Path(folder, FOLDER))
         client.log_model_artifacts(model_id, folder)
 
 
-def attach_to_version(client: MlflowClient, version: ModelVersion, twin: Twin) -> None:
+def attach_to_version(client: MlflowClient, version: ModelVersion, twin: ProvenTwin) -> None:
     """Write a twin into a registered version, which may be serving.
 
     An older twin is withdrawn first: until the tags are back, servers use the original model.

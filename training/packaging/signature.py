@@ -6,6 +6,7 @@ import pandas as pd
 from mlflow.models import ModelSignature, infer_signature
 
 from cloche.training.recipe.sections import Columns
+from cloche.values.cells import label
 
 
 def model_inputs(frame: pd.DataFrame, columns: Columns) -> pd.DataFrame:
@@ -42,7 +43,7 @@ def _categories(values: pd.Series) -> pd.Series:
 
 def as_text(values: pd.Series) -> pd.Series:
     """Return categories as text; integers that a gap turned into floats lose the `.0`."""
-    return values.map(_text, na_action="ignore").astype("str")
+    return values.map(label, na_action="ignore").astype("str")
 
 
 def _number_type(values: pd.Series) -> str:
@@ -52,10 +53,6 @@ def _number_type(values: pd.Series) -> str:
         if pd.api.types.is_integer_dtype(values):
             return "int64"
     return "float64"
-
-
-def _text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def deciding_rows(frame: pd.DataFrame) -> pd.DataFrame:

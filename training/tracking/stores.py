@@ -54,7 +54,7 @@ def check_stores(recipe: Recipe) -> None:
 
 
 @contextmanager
-def translated_errors(kind: type[Exception]) -> Iterator[None]:
+def artifact_store_errors(kind: type[Exception]) -> Iterator[None]:
     """Turn an error of the artifact store into one sentence; each store raises its own errors.
 
     Args:

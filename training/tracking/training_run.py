@@ -14,7 +14,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import PandasDataset
 from mlflow.types import Schema
 
-from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proof.twin import ProvenTwin
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
@@ -117,7 +117,7 @@ def record_evaluation(recipe: Recipe, evaluation: Evaluation) -> None:
     )
 
 
-def record_twin(twin: Twin) -> None:
+def record_twin(twin: ProvenTwin) -> None:
     """Log the proof of an accelerated twin."""
     mlflow.set_tag(ACCELERATED, "onnx")
     mlflow.log_dict(twin.document, TWIN_ARTIFACT)

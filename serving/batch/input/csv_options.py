@@ -5,7 +5,6 @@ names are those of pandas, and of `data.options` in a recipe. This module reads 
 """
 
 import codecs
-import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import yaml
 from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 
+from cloche.serving.batch.input.byte_stream import ByteStream
 from cloche.serving.errors import SettingsError
 
 _UTF8 = {"utf-8", "utf-8-sig", "ascii"}
@@ -279,7 +279,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }  # fmt: skip
 
 
-class _Recoded(io.RawIOBase):
+class _Recoded(ByteStream):
     """The stream of `CsvOptions.decoded`."""
 
     def __init__(self, stream: Any, encoding: str, errors: str | None) -> None:
@@ -288,10 +288,6 @@ class _Recoded(io.RawIOBase):
             "surrogateescape" if errors in (None, "strict") else errors
         )
         self._ready, self._ended = b"", False
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; fewer than requested only at the end."""
@@ -303,9 +299,3 @@ class _Recoded(io.RawIOBase):
         wanted = len(self._ready) if size < 0 else size
         found, self._ready = self._ready[:wanted], self._ready[wanted:]
         return found
-
-    def readinto(self, buffer: Any) -> int:
-        """Read into a buffer, as the readers of pandas and Arrow do."""
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)

@@ -13,6 +13,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from cloche.serving.batch.input import csv_advice, database
+from cloche.serving.batch.input.byte_stream import ByteStream
 from cloche.serving.batch.input.categories import Categories, stream_types
 from cloche.serving.batch.input.columns import columns, refuse_duplicates, types
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
@@ -271,15 +272,11 @@ class Stream(Inputs):
         return self._files
 
 
-class _HeadAndRest(io.RawIOBase):
+class _HeadAndRest(ByteStream):
     """A stream of the bytes that were already read, followed by the rest of the stream."""
 
     def __init__(self, head: bytes, rest: IO[bytes]) -> None:
         self._head, self._rest = head, rest
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes; fewer than requested only at the end or where the head ends."""
@@ -288,9 +285,3 @@ class _HeadAndRest(io.RawIOBase):
             found, self._head = self._head[:wanted], self._head[wanted:]
             return found + (self._rest.read() if size < 0 else b"")
         return self._rest.read(size)
-
-    def readinto(self, buffer: Any) -> int:
-        """Read into a buffer, as Arrow's readers do."""
-        found = self.read(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)

@@ -16,7 +16,8 @@ from cloche.serving.batch.input.formats.catalog import input_format
 from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
 from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
 from cloche.serving.batch.job.part import Part
-from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.batch.storage import atomic_write
+from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import JobFailed
 
 _COMPLETE = "complete"  # a file in the spool with the number of parts of a stream
@@ -83,9 +84,7 @@ class Partitioner:
                 self._refuse_changed_types(found, kinds)
             for start in range(0, rows.num_rows, self._rows):
                 piece = rows.slice(start, self._rows)
-                place = self._keep(
-                    index, format_writers.arrow(pa.Table.from_batches([piece])), ".arrow"
-                )
+                place = self._keep(index, arrow_file(pa.Table.from_batches([piece])), ".arrow")
                 yield self._spooled(index, place, piece.num_rows)
                 index += 1
         atomic_write.write(self._spool / _COMPLETE, str(index).encode())

@@ -10,7 +10,6 @@ from cloche.serving.batch.job.refusal_limit import Limit
 # A model that scores a hundred rows per second can finish a part of 65,536 rows in this time; a
 # slower model gets fewer rows per call.
 PREDICT_SECONDS = 600.0
-OUTPUT_FORMATS = ("parquet", "csv", "jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-TEXT = ("csv", "jsonl")  # formats of outputs
 # Field → its key in `job.json`, where it has an older name.
 _KEYS = {"fingerprints": "inputs", "csv_options": "reading", "has_refusal_limit": "patient"}
 
@@ -43,7 +42,7 @@ class Layout:
     """The format and columns of the output.
 
     Attributes:
-        format: `parquet`, `csv` or `jsonl`.
+        format: One of `cloche.serving.batch.output.formats.catalog.OUTPUT_FORMATS`.
         directory: Whether the output is a directory with one file per part.
         carried: Input columns that are copied into the output, in this order.
         stamped: Whether each output row names the model, its version and its run.

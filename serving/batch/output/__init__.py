@@ -1,1 +1,1 @@
-"""The destination of scored rows: working directory, output and its layout, output lock."""
+"""The destination of scored rows: working directory, formats, output and its layout, lock."""

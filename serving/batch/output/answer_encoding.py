@@ -12,6 +12,7 @@ import pyarrow as pa
 from mlflow.utils.proto_json_utils import NumpyEncoder
 
 from cloche.serving.errors import JobFailed
+from cloche.values.cells import is_missing
 
 JSON = pa.json_(pa.string())
 _encode = NumpyEncoder(allow_nan=False).encode  # JSON has no infinities
@@ -116,7 +117,7 @@ def _is_mixed(values: Any) -> bool:
     kind = pd.api.types.infer_dtype(values)
     if kind not in ("mixed", "mixed-integer", "date", *_MOMENTS):
         return False
-    kinds = {list if type(one) in _LISTS else type(one) for one in values if not _is_missing(one)}
+    kinds = {list if type(one) in _LISTS else type(one) for one in values if not is_missing(one)}
     return len(kinds) > 1 or kind in _MOMENTS
 
 
@@ -127,7 +128,7 @@ def _plain(array: Any, values: Any) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if isinstance(array.type, pa.BaseExtensionType):  # periods, intervals, UUIDs
-        return pa.array([None if _is_missing(one) else str(one) for one in values], pa.string())
+        return pa.array([None if is_missing(one) else str(one) for one in values], pa.string())
     if "struct<>" in str(array.type):
         raise pa.ArrowInvalid("Parquet has no dictionaries without keys")
     return array
@@ -141,8 +142,4 @@ def _without_nan(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [_without_nan(one) for one in value]
-    return None if _is_missing(value) else value
-
-
-def _is_missing(value: Any) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+    return None if is_missing(value) else value

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloche.serving.batch.output.formats.catalog import format_of_suffix
 from cloche.serving.batch.output.location import Folder
 from cloche.serving.batch.output.object_store import Store
-
-_SUFFIXES = {
-    ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,7 @@ class Output:
     Attributes:
         place: The parent folder, on this machine or in an object store.
         name: The final name in that folder.
-        format: `parquet`, `csv` or `jsonl`.
+        format: One of `formats.catalog.OUTPUT_FORMATS`.
         directory: Whether the output is a directory.
     """
 
@@ -82,5 +79,5 @@ def describe(text: str, given_format: str | None) -> Output:
         path = Path(text.removeprefix("file://")).expanduser().absolute()
         place, name = Folder(path.parent), path.name
         is_directory = text.endswith("/") or path.is_dir()
-    known = _SUFFIXES.get(Path(name).suffix.lower())
+    known = format_of_suffix(Path(name).suffix.lower())
     return Output(place, name, given_format or known or "parquet", is_directory or known is None)

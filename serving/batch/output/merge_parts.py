@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cloche.serving.batch.job.part import FinishedPart
-from cloche.serving.batch.job.pinned_job import TEXT, Job, metadata
+from cloche.serving.batch.job.pinned_job import Job, metadata
 from cloche.serving.batch.output import merged_schema
-from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.batch.output.formats.catalog import output_format
+from cloche.serving.batch.output.formats.format import TextOutput
+from cloche.serving.batch.storage import atomic_write
 from cloche.serving.errors import JobFailed
 
 
@@ -45,16 +46,17 @@ def assemble(
 
 def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.Schema) -> None:
     """Give all files of a directory the same schema; only files that differ are rewritten."""
-    if job.layout.format in TEXT:
+    format_ = output_format(job.layout.format)
+    if isinstance(format_, TextOutput):
         return
     for part in parts:
         place = directory / part.data.name if part.data else None
-        if place is not None and pq.read_schema(place).remove_metadata() != schema:
-            table = merged_schema.cast_table(pq.read_table(place), schema)
-            atomic_write.write(place, format_writers.parquet(table, metadata(job)))
+        if place is not None and format_.schema(place).remove_metadata() != schema:
+            table = merged_schema.cast_table(format_.read(place), schema)
+            atomic_write.write(place, format_.file(table, metadata(job)))
 
 
-class EarlyMerge:
+class IncrementalMerge:
     """Writes the output file while later parts are scored, as `assemble` would at the end.
 
     It takes the schema of the first part for that of all, and gives up when a part has another one.
@@ -124,12 +126,12 @@ class Appender:
     def __init__(self, job: Job, schema: pa.Schema, sink: IO[bytes]) -> None:
         self._schema = schema
         self._sink = sink
-        self._parquet: pq.ParquetWriter | None = None
-        if job.layout.format == "csv" and schema.names:
-            sink.write(format_writers.csv_header(schema.names))
-        elif job.layout.format == "parquet":
-            noted = schema.with_metadata(metadata(job))
-            self._parquet = format_writers.parquet_writer(sink, noted)
+        self._writer: Any = None  # of a columnar format
+        format_ = output_format(job.layout.format)
+        if isinstance(format_, TextOutput):
+            sink.write(format_.header(schema.names))
+        else:
+            self._writer = format_.writer(sink, schema.with_metadata(metadata(job)))
 
     def part(self, part: FinishedPart, directory: Path) -> None:
         """Append the rows of a part."""
@@ -139,18 +141,18 @@ class Appender:
             self._schema.names, part.columns
         )  # a stream's schema comes from its first part alone
         place = directory / part.data.name
-        if self._parquet is None:
+        if self._writer is None:
             with place.open("rb") as file:
                 shutil.copyfileobj(file, self._sink, 1 << 20)
         else:
             with pa.memory_map(str(place)) as file:
                 table = pa.ipc.open_file(file).read_all()
-                self._parquet.write_table(merged_schema.cast_table(table, self._schema))
+                self._writer.write_table(merged_schema.cast_table(table, self._schema))
 
     def close(self) -> None:
-        """Finish the output; Parquet ends with a footer."""
-        if self._parquet is not None:
-            self._parquet.close()
+        """Finish the output; columnar files end with a footer."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) -> Iterator[bytes]:
@@ -166,10 +168,11 @@ def quarantine(parts: Iterable[FinishedPart], directory: Path, before: int = 0) 
 
 
 def _schema(job: Job, part: FinishedPart, place: Path) -> pa.Schema:
-    if job.layout.format in TEXT:  # text has no types
+    format_ = output_format(job.layout.format)
+    if isinstance(format_, TextOutput):  # text has no types
         return pa.schema([(name, pa.null()) for name in part.columns])
     if job.layout.directory:
-        return pq.read_schema(place).remove_metadata()
+        return format_.schema(place).remove_metadata()
     with pa.memory_map(str(place)) as file:
         found: Any = pa.ipc.open_file(file).schema
         return found

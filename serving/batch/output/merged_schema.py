@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from cloche.serving.batch.output.answer_encoding import JSON
-from cloche.serving.batch.storage.format_writers import count_without_json, json_texts
+from cloche.serving.batch.storage.cell_texts import count_without_json, json_texts
 from cloche.serving.errors import JobFailed
 
 

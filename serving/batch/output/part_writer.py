@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from cloche.serving.batch.input.readers.rows import Rows
 from cloche.serving.batch.job.part import FinishedPart, Part, PartFile
-from cloche.serving.batch.job.pinned_job import TEXT, Job, metadata, version_labels
+from cloche.serving.batch.job.pinned_job import Job, metadata, version_labels
+from cloche.serving.batch.output.formats.catalog import output_format
+from cloche.serving.batch.output.formats.format import TextOutput
 from cloche.serving.batch.output.merged_schema import concatenate
-from cloche.serving.batch.storage import atomic_write, format_writers
+from cloche.serving.batch.storage import atomic_write
+from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import RESUME, JobFailed
 
 _write_file = partial(atomic_write.write, contested=True)  # abandoned Spark tasks may still run
@@ -37,17 +40,18 @@ class PartWriter:
     def __init__(self, job: Job, directory: Path) -> None:
         self._job = job
         self._directory = directory
+        self._format = output_format(job.layout.format)
 
     def write(
-        self, part: Part, rows: Rows, scored_offsets: Any, predictions: list[pa.Table],
+        self, part: Part, rows: Rows, scored_positions: Any, predictions: list[pa.Table],
         refused: dict[int, RefusedRow],
     ) -> FinishedPart:  # fmt: skip
-        """Write the files of a part.
+        """Write the files of a part; `scored_positions` within `rows` have the predictions.
 
         Raises:
             JobFailed: A file cannot be written, or no table can hold the columns.
         """
-        table = self._output(rows.carried, predictions, scored_offsets) if predictions else None
+        table = self._output(rows.carried, predictions, scored_positions) if predictions else None
         try:
             data = self._write_data(part, table) if table is not None else None
             quarantine = self._write_quarantine(part, rows, refused) if refused else None
@@ -56,24 +60,24 @@ class PartWriter:
                 f"{self._directory}: cannot be written: {error.strerror}. {RESUME}"
             ) from error
         return FinishedPart(
-            part.index, rows.count, len(refused),
-            dict(sorted(Counter(one.kind for one in refused.values()).items())),
-            table.column_names if table is not None else [], data, quarantine, {},
-            self._nulled(table) if table is not None else {},
+            index=part.index, rows=rows.count, refused=len(refused),
+            reasons=dict(sorted(Counter(one.kind for one in refused.values()).items())),
+            columns=table.column_names if table is not None else [],
+            data=data, quarantine=quarantine, seconds={},
+            statistics=self._nulled(table) if table is not None else {},
         )  # fmt: skip
 
     def _nulled(self, table: pa.Table) -> dict[str, Any]:
-        """Count the values per column that JSON lacks, which become null in the file."""
-        if self._job.layout.format != "jsonl":
+        """Count the values per column that the format lacks, which become null in the file."""
+        count = self._format.count_nulled
+        if count is None:
             return {}
-        counts = {
-            name: format_writers.count_without_json(table[name]) for name in table.column_names
-        }
+        counts = {name: count(table[name]) for name in table.column_names}
         return {"nulled": {name: found for name, found in counts.items() if found}}
 
-    def _output(self, carried: pa.Table, predictions: list[pa.Table], scored: Any) -> pa.Table:
+    def _output(self, carried: pa.Table, predictions: list[pa.Table], positions: Any) -> pa.Table:
         predicted = concatenate(predictions)
-        table = carried if len(scored) == carried.num_rows else carried.take(pa.array(scored))
+        table = carried if len(positions) == carried.num_rows else carried.take(pa.array(positions))
         for name in predicted.column_names:
             if name in table.column_names:
                 raise JobFailed(
@@ -93,20 +97,14 @@ class PartWriter:
         return table.replace_schema_metadata(None).combine_chunks()
 
     def _write_data(self, part: Part, table: pa.Table) -> PartFile:
-        layout = self._job.layout
-        name = self._directory / f"{part.index:06d}"
-        if layout.format in TEXT:
-            text = (
-                format_writers.csv(table) if layout.format == "csv" else format_writers.jsonl(table)
-            )
-            if layout.directory and layout.format == "csv":
-                text = format_writers.csv_header(table.column_names) + text
-            return _write_file(name.with_suffix(f".{layout.format}"), text)
-        if layout.directory:
-            return _write_file(
-                name.with_suffix(".parquet"), format_writers.parquet(table, metadata(self._job))
-            )
-        return _write_file(name.with_suffix(".arrow"), format_writers.arrow(table))
+        place = self._directory / f"{part.index:06d}.{self._format.name}"
+        whole = self._job.layout.directory
+        if isinstance(self._format, TextOutput):
+            header = self._format.header(table.column_names) if whole else b""
+            return _write_file(place, header + self._format.rows(table))
+        if whole:
+            return _write_file(place, self._format.file(table, metadata(self._job)))
+        return _write_file(place.with_suffix(".arrow"), arrow_file(table))
 
     def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, RefusedRow]) -> PartFile:
         offsets = sorted(refused)

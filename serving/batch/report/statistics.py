@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cloche.values import cells
+
 SAMPLE = 2048
 _MOST_VALUES = 200
 
@@ -64,7 +66,7 @@ def _column(values: pd.Series, described: dict[str, Any]) -> dict[str, Any]:
         lengths = values.map(len, na_action="ignore")
         return _numbers(lengths, described.get("length", {}).get("edges"))
     if role == "categorical":
-        return _values(values, list(described.get("counts", {})), _label)
+        return _values(values, list(described.get("counts", {})), cells.label)
     return {"missing": int(values.isna().sum()), "present": int(values.notna().sum())}
 
 
@@ -109,11 +111,6 @@ def _values(values: pd.Series, known: list[str], label: Callable[[Any], str]) ->
     }
 
 
-def _label(value: Any) -> str:
-    """Return a value's label in the profile; integers that gaps turned into floats lose `.0`."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _segments(
     inputs: pd.DataFrame, scores: pd.DataFrame, profile: dict[str, Any]
 ) -> dict[str, dict[str, list[float]]]:
@@ -143,5 +140,5 @@ def _places(values: Iterable[Any]) -> dict[str, list[int]]:
     """Return label → the positions of the values that have it."""
     found: dict[str, list[int]] = {}
     for at, value in enumerate(values):
-        found.setdefault(_label(value), []).append(at)
+        found.setdefault(cells.label(value), []).append(at)
     return found

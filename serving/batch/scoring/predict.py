@@ -21,7 +21,7 @@ from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
-from cloche.serving.host.predictors.twin import Prediction, TwinRefused
+from cloche.serving.host.predictors.twin import Prediction, TwinUnusable
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, trace
 
@@ -213,7 +213,7 @@ def _twin(path: Path, digest: str) -> BatchTwin:
     """
     try:
         twin = BatchTwin.load(path, digest)
-    except TwinRefused as refusal:
+    except TwinUnusable as refusal:
         raise _without_twin(str(refusal)) from refusal
     if twin is None:
         raise _without_twin("It is gone.")

@@ -17,7 +17,7 @@ from mlflow.types import DataType
 
 from cloche.registry.coded_graph import UNKNOWN
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_decoder
-from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinRefused
+from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinUnusable
 from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 from cloche.values.progress import Say
 
@@ -36,7 +36,7 @@ def choose_twin(path: Path, twin: str, say: Say, proven: bool = False) -> str:
     try:
         if not twin or (not proven and BatchTwin.load(path, twin) is None):
             return ""
-    except TwinRefused as refusal:
+    except TwinUnusable as refusal:
         say(f"The model scores without its twin. {refusal}")
         return ""
     if twin == ANY:
@@ -64,7 +64,7 @@ class BatchTwin:
         """Load the twin with this digest, or ANY, of a version; None if it has no usable twin.
 
         Raises:
-            TwinRefused: The twin cannot be trusted, or cannot run here.
+            TwinUnusable: The twin cannot be trusted, or cannot run here.
         """
         decoder = compile_decoder(Model.load(str(path)))
         twin = Twin.load(path, decoder.names, digest) if decoder else None

@@ -19,6 +19,7 @@ from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
 from cloche.serving.batch.input.readers.rows import Columns, Rows
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
+from cloche.serving.batch.output.formats.catalog import output_format
 from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.output.part_writer import PartWriter, RefusedRow
 from cloche.serving.batch.report import statistics
@@ -73,8 +74,8 @@ class Worker:
             names = [str(name) for name in schema.input_names()]
         settings = ReaderSettings(
             model_columns=names, carried=job.layout.carried, types=types, schema=schema,
-            csv_options=CsvOptions(job.csv_options), verbatim=job.layout.format == "csv",
-            coded=self._scorer.takes_columns,
+            csv_options=CsvOptions(job.csv_options), coded=self._scorer.takes_columns,
+            verbatim=output_format(job.layout.format).verbatim,
         )  # fmt: skip
         self._readers: dict[str, Reader] = {one.name: one.reader(settings) for one in _FORMATS}
 
@@ -113,9 +114,7 @@ class Worker:
         finished = self.writer.write(part, rows, chosen[scored], predictions, refused)
         return replace(
             finished,
-            seconds={
-                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
-            },
+            seconds=_seconds(started, read, predicted),
             statistics=finished.statistics
             | self.count(_at(rows.inputs, chosen[scored]), predictions),
             by_twin=self.row_scorer.rows_by_twin,
@@ -155,9 +154,7 @@ class Worker:
         )
         return replace(
             finished,
-            seconds={
-                "all": perf_counter() - started, "read": read - started, "model": predicted - read,
-            },
+            seconds=_seconds(started, read, predicted),
             statistics=finished.statistics | counted,
             by_twin=self._scorer.by_twin,
         )  # fmt: skip
@@ -190,6 +187,11 @@ class Worker:
         if not predictions:
             return {}
         return statistics.count(inputs, concatenate(predictions), self._profile)
+
+
+def _seconds(started: float, read: float, predicted: float) -> dict[str, float]:
+    """Return how long a part took whose last file has just been written."""
+    return {"all": perf_counter() - started, "read": read - started, "model": predicted - read}
 
 
 def _at(rows: pd.DataFrame, positions: Any) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark.columns import Columns
-from cloche.serving.batch.storage import format_writers
+from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import ServingError
 
 # A part and how to process it; see `cloche.serving.batch.spark.part_scheduler`.
@@ -140,7 +140,7 @@ def _packed(rows: Rows, part: dict[str, Any], seconds: float) -> memoryview:
     offsets = pa.array(rows.offsets, pa.int64())
     carried = rows.carried.columns
     table = pa.table([offsets, *carried], [_OFFSETS, *rows.carried.column_names])
-    return format_writers.arrow(table.replace_schema_metadata({"cloche": json.dumps(about)}))
+    return arrow_file(table.replace_schema_metadata({"cloche": json.dumps(about)}))
 
 
 def unpacked(packed: bytes, worker: Worker) -> tuple[Part, Rows, float]:

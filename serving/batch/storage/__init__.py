@@ -1,1 +1,1 @@
-"""Atomic writes, and the file formats of scored rows."""
+"""What input and output write alike: whole files or none, Arrow files, and cells as text."""

@@ -22,10 +22,11 @@ from cloche.serving.host.diagnosis.contents import (
 )
 from cloche.serving.host.diagnosis.enforcement import refuses_element, refuses_param
 from cloche.serving.host.diagnosis.invalid_json import explain_invalid_json
-from cloche.serving.host.diagnosis.layouts import LAYOUTS, UNWRAPPED, Content, read_content
+from cloche.serving.host.diagnosis.layouts import UNWRAPPED, Content, read_content
 from cloche.serving.host.parsing.column_decoder import has_type_hints
 from cloche.serving.host.parsing.content_types import CSV, PARQUET, check
 from cloche.serving.processes.frames import Item
+from cloche.values.json_layouts import LAYOUTS
 
 GENERAL = "The request does not fit the model's signature; /openapi.json describes what it takes."
 UNSIGNED = (

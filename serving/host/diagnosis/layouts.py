@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from cloche.serving.host.answers.mistake import Mistake, describe_kind, quote_names
+from cloche.values.json_layouts import LAYOUTS
 
-LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 UNWRAPPED = ("messages", "prompt", "input")  # keys of bodies that are model inputs as a whole
 _SPLIT = {"columns", "data", "index"}
 

@@ -20,6 +20,8 @@ import pandas as pd
 from mlflow.models import Model
 from mlflow.types import DataType, Schema
 
+from cloche.values.json_layouts import LAYOUTS
+
 Row = Sequence[Any]
 Cells = Sequence[Any]
 Column = Sequence[Any] | npt.NDArray[Any]
@@ -28,7 +30,6 @@ Types = type | frozenset[type]  # the type of a column's single cell, or the typ
 _EXACT_IN_DOUBLE = 2**53
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM format
-_LAYOUTS = {"dataframe_split", "dataframe_records", "instances", "inputs"}
 _SPLIT_KEYS = {"columns", "data"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
 _MANY_ROWS = 1000  # of a request that is converted by columns, not together with others
@@ -231,8 +232,8 @@ def _layout(payload: dict[str, Any]) -> str | None:
     """Return the layout of a payload; None if its keys are ambiguous."""
     if len(payload) == 1:  # the usual case; sets are slower
         (key,) = payload
-        return key if key in _LAYOUTS else None
-    layouts = _LAYOUTS.intersection(payload)
+        return key if key in LAYOUTS else None
+    layouts = payload.keys() & LAYOUTS
     return layouts.pop() if len(layouts) == 1 and _NOT_PLANNED.isdisjoint(payload) else None
 
 

@@ -30,7 +30,7 @@ DESCRIPTION = Path("onnx", "twin.json")
 _GRAPH = Path("onnx", "model.onnx")
 
 
-class TwinRefused(Exception):
+class TwinUnusable(Exception):
     """The version has a twin that must not serve here. The message says why."""
 
 
@@ -101,7 +101,7 @@ class Twin:
             digest: The required SHA-256 of `onnx/twin.json` in hexadecimal, or ANY.
 
         Raises:
-            TwinRefused: The twin cannot be trusted or run here.
+            TwinUnusable: The twin cannot be trusted or run here.
         """
         if not (path / DESCRIPTION).is_file():
             return None
@@ -110,20 +110,20 @@ class Twin:
             description = json.loads(text)
             graph = (path / _GRAPH).read_bytes()
         except (OSError, ValueError) as error:
-            raise TwinRefused(f"The twin cannot be read: {error}") from error
+            raise TwinUnusable(f"The twin cannot be read: {error}") from error
         if digest not in (ANY, hashlib.sha256(text).hexdigest()):
-            raise TwinRefused("The twin is not the one that the registry names.")
+            raise TwinUnusable("The twin is not the one that the registry names.")
         if description.get("format") != FORMAT:
-            raise TwinRefused(f"The twin's format is {description.get('format')}, not {FORMAT}.")
+            raise TwinUnusable(f"The twin's format is {description.get('format')}, not {FORMAT}.")
         if hashlib.sha256(graph).hexdigest() != description.get("sha256"):
-            raise TwinRefused("The twin's graph is not the one that was proven.")
+            raise TwinUnusable("The twin's graph is not the one that was proven.")
         try:
             takes_texts = any(one["tensor"] == "string" for one in description["inputs"])
             by_codes = coded(graph) if takes_texts else None
             session, vocabulary = _loaded(graph, by_codes, description.get("threads"))
             return cls(session, description, columns, vocabulary)
         except (KeyError, TypeError, ValueError) as error:
-            raise TwinRefused(f"The twin's description is not whole: {error!r}") from error
+            raise TwinUnusable(f"The twin's description is not whole: {error!r}") from error
 
     def predict(self, columns: Sequence[Any]) -> Prediction:
         """Predict for rows.
@@ -179,10 +179,10 @@ def _loaded(
     """Create a session that takes codes, or texts if the graph has no such form.
 
     Raises:
-        TwinRefused: onnxruntime is not installed, or cannot run the graph.
+        TwinUnusable: onnxruntime is not installed, or cannot run the graph.
     """
     if by_codes is not None:
-        with suppress(TwinRefused):  # this onnxruntime may lack an operator for integers
+        with suppress(TwinUnusable):  # this onnxruntime may lack an operator for integers
             return _session(by_codes.content, threads), by_codes.vocabulary
     return _session(graph, threads), None
 
@@ -191,12 +191,12 @@ def _session(graph: bytes, demanded: int | None) -> Any:
     """Create a session with the threads that the twin was proven with, or this process's share.
 
     Raises:
-        TwinRefused: onnxruntime is not installed, or cannot run the graph.
+        TwinUnusable: onnxruntime is not installed, or cannot run the graph.
     """
     try:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise TwinRefused("onnxruntime is not installed: pip install onnxruntime") from error
+        raise TwinUnusable("onnxruntime is not installed: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = demanded or thread_limits.share()
     options.inter_op_num_threads = 1
@@ -205,4 +205,4 @@ def _session(graph: bytes, demanded: int | None) -> Any:
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise TwinRefused(f"onnxruntime cannot run the twin: {error}") from error
+        raise TwinUnusable(f"onnxruntime cannot run the twin: {error}") from error

@@ -19,7 +19,7 @@ from cloche.serving.batch.input.readers.csv import CsvReader
 from cloche.serving.batch.input.sources import find
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
-from cloche.serving.batch.output.merge_parts import EarlyMerge, assemble
+from cloche.serving.batch.output.merge_parts import IncrementalMerge, assemble
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.host.predictors.twin import ANY
@@ -184,7 +184,7 @@ def test_an_output_that_was_merged_early_is_the_one_that_is_merged_late(
         file = worker.writer._write_data(Part(index, "", "parquet", 0, 1), table)
         parts.append(FinishedPart(index, 1, 0, {}, ["id"], file, None, {}, {}))
     schema = pa.schema([("id", pa.int64())])
-    early = EarlyMerge(worker.writer._job, place, tmp_path / "early")
+    early = IncrementalMerge(worker.writer._job, place, tmp_path / "early")
     for part in (parts[1], parts[0], parts[2]):
         early.take(part)
     assert early.close(schema) is (odd is None)

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from cloche import main
+from cloche.registry.version_digest import NOTE_FILE
 from cloche.serving.cli.report import report
 from cloche.serving.cli.score import _explained, _on_day, _refuse_contradictions, score
 from cloche.serving.errors import RESUME, JobFailed, ServingError, SettingsError
 from cloche.serving.registry.uri import parse
-from cloche.serving.registry.version_note import PINNED
 from tests import advice
 
 JOB = ["models:/m/1", "rows.csv", "out/"]
@@ -190,7 +190,7 @@ def test_the_output_of_a_finished_job_is_given(tmp_path):
 def test_a_note_that_cannot_be_read_is_written_by_building_again(model):
     context = ("build", model, "--base", "known", "--context-only")
     run(*context, "first")
-    (Path("first") / "model" / PINNED).write_text("{torn")
+    (Path("first") / "model" / NOTE_FILE).write_text("{torn")
     with pytest.raises(ServingError) as refusal:
         parse("first/model")
     assert re.search(r"Run cloche (build) again\.$", str(refusal.value))

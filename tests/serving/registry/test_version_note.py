@@ -42,6 +42,6 @@ def test_a_folder_without_a_note_has_no_version(model: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"name": "a", "number": 1}'])
 def test_a_note_that_cannot_be_read_is_no_version(model: Path, text: str) -> None:
-    (model / version_note.PINNED).write_text(text)
+    (model / version_note.NOTE_FILE).write_text(text)
     with pytest.raises(VersionRefused, match="Run cloche build again"):
         parse(str(model))

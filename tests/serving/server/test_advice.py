@@ -17,7 +17,7 @@ from cloche.serving.cli.container import container
 from cloche.serving.cli.serve import serve, settings_of
 from cloche.serving.clouds.discovery import find
 from cloche.serving.errors import SettingsError
-from cloche.serving.grpc.server import _started
+from cloche.serving.grpc.server import _running_threads
 from cloche.serving.host.answers.error_answers import UnsupportedMediaType
 from cloche.serving.host.parsing import content_types
 from cloche.serving.observability.tracing import from_environment
@@ -218,9 +218,9 @@ def test_the_threads_of_grpc_start_under_the_limit_that_is_named(monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "start", limited)
     with pytest.raises(SettingsError, match=r"raise its limit .ulimit -u") as caught:
-        _started(3, "calls")
+        _running_threads(3, "calls")
     allowed[0] = needed = int(advice.text_of(r"--grpc-port needs (\d+) threads", caught.value))
-    _started(needed, "calls").shutdown()
+    _running_threads(needed, "calls").shutdown()
 
 
 @pytest.mark.parametrize(

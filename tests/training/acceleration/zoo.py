@@ -41,7 +41,7 @@ from cloche.training.acceleration.original_model import (
     original_from_estimator,
     original_from_fitted,
 )
-from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proof.twin import ProvenTwin
 from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit
@@ -262,7 +262,7 @@ def by_recipe(estimator: str) -> tuple[pd.DataFrame, OriginalModel]:
 
 
 @cache
-def accelerated(name: str) -> tuple[OriginalModel, Twin, int]:
+def accelerated(name: str) -> tuple[OriginalModel, ProvenTwin, int]:
     """The original of a family, a text or a recipe, its twin, and how many rows it is proven on."""
     if name in RECIPES:
         rows, original = by_recipe(RECIPES[name])

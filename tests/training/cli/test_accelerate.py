@@ -5,7 +5,7 @@ import json
 from click.testing import CliRunner
 
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import Twin
+from cloche.training.acceleration.proof.twin import ProvenTwin
 from cloche.training.cli.accelerate import accelerate
 
 
@@ -15,7 +15,7 @@ def run(*arguments):
 
 def test_it_says_what_was_compared_and_a_script_gets_json(log_version, monkeypatch):
     log_version()
-    twin = Twin(b"", {}, Proof(rows=600))
+    twin = ProvenTwin(b"", {}, Proof(rows=600))
     monkeypatch.setattr(
         "cloche.training.accelerate_version.make_twin_in_process", lambda *_, **__: twin
     )

@@ -20,7 +20,7 @@ SCORES = "cloche_scores"  # name of the graph's output
 
 
 @dataclass(frozen=True)
-class Twin:
+class ProvenTwin:
     """A proven twin."""
 
     graph: bytes

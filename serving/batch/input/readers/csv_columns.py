@@ -17,7 +17,7 @@ from mlflow.types import DataType
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.readers.casting import INTEGERS, Types
-from cloche.serving.batch.storage.format_writers import string_bytes
+from cloche.serving.batch.storage.cell_texts import string_bytes
 
 _NEAREST_FLOATS = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
 _WORDS = pa.dictionary(pa.int32(), pa.string())

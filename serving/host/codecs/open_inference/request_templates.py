@@ -10,12 +10,11 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
-from cloche.serving.host.codecs.open_inference.tensors import BYTES, FORMATS
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, FORMATS, LENGTH
 from cloche.serving.host.parsing.column_decoder import Row, Table
 
 _MOST = 512  # maximum number of templates
 _LONGEST = 16 * 1024  # maximum size of a template's key in bytes
-_LENGTH = struct.Struct("<I")
 
 
 class RequestTemplates:
@@ -67,7 +66,7 @@ class RequestTemplates:
                 row = [cells[at] for at in order]
                 for at in texts:
                     text = row[at]
-                    if _LENGTH.unpack_from(text)[0] != len(text) - 4:
+                    if LENGTH.unpack_from(text)[0] != len(text) - 4:
                         return None
                     row[at] = text[4:].decode()
             except (struct.error, UnicodeDecodeError):  # the full parser reports the mistake

@@ -18,6 +18,7 @@ import pandas as pd
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.answers.mistake import describe_kind
 from cloche.serving.host.predictors.prediction_writer import encode
+from cloche.values.cells import is_missing
 
 BYTES = "BYTES"
 DTYPES: dict[str, npt.DTypeLike] = {
@@ -39,7 +40,7 @@ _RANGES = {
 }
 _FP32_MAX = float(np.finfo(np.float32).max)
 _MAX_DEPTH = 32
-_LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
 EXACT_IN_DOUBLE = 2**53
 _EXACT = (-EXACT_IN_DOUBLE, EXACT_IN_DOUBLE)
 # Strict JSON has no NaN and no infinities: null stands for NaN, and strings for infinities.
@@ -153,7 +154,7 @@ class Tensor(NamedTuple):
         found, offset, end = [], 0, len(data)
         while offset + 4 <= end:
             start = offset + 4
-            offset = start + _LENGTH.unpack_from(data, offset)[0]
+            offset = start + LENGTH.unpack_from(data, offset)[0]
             found.append(bytes(data[start:offset]))
         if offset != end or len(found) != self.size:
             raise RequestRefused(
@@ -300,7 +301,7 @@ class Output(NamedTuple):
     def to_bytes(self) -> bytes:
         """Pack the elements of a dense tensor as little-endian bytes."""
         if self.datatype == BYTES:
-            return b"".join(_LENGTH.pack(len(text)) + text for text in self.values)
+            return b"".join(LENGTH.pack(len(text)) + text for text in self.values)
         packed: bytes = self.values.astype(DTYPES[self.datatype], copy=False).tobytes()
         return packed
 
@@ -350,7 +351,7 @@ def _from_cells(cells: Sequence[Any]) -> tuple[str, Array]:
         return _from_numbers(array)
     if all(issubclass(kind, _SCALARS) for kind in kinds):
         plain = [cell.item() if isinstance(cell, np.generic) else cell for cell in flat]
-        plain = [None if _is_missing(cell) else cell for cell in plain]
+        plain = [None if is_missing(cell) else cell for cell in plain]
         if found := _with_gaps(plain):
             return found[0], found[1].reshape(array.shape)
     return BYTES, _objects(cells)
@@ -379,10 +380,6 @@ def _within(cells: Sequence[int], bounds: tuple[int, int]) -> bool:
     return all(bounds[0] <= cell <= bounds[1] for cell in cells)
 
 
-def _is_missing(value: Any) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
-
-
 def _to_list(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray) and values.ndim:
         return list(values.tolist())
@@ -399,7 +396,7 @@ def _objects(cells: Sequence[Any]) -> Array:
 def _text(value: Any) -> str | bytes | None:
     if isinstance(value, (str, bytes)):
         return value
-    if value is None or (not isinstance(value, (dict, list)) and _is_missing(value)):
+    if value is None or (not isinstance(value, (dict, list)) and is_missing(value)):
         return None
     text = encode(value)
     if text[0] != '"' and "NaN" not in text and "Infinity" not in text:

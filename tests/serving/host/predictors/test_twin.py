@@ -20,7 +20,7 @@ from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.load import load
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.twin import Twin, TwinRefused
+from cloche.serving.host.predictors.twin import Twin, TwinUnusable
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item
 from tests.serving.host.twins import NAMES, TOLERANCE, ask, at_the_threshold, fitted, save
@@ -159,7 +159,7 @@ def test_a_twin_that_cannot_be_trusted_is_refused(
     tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     path = save(fitted(), tmp_path / "model", **changes)
-    with pytest.raises(TwinRefused, match=reason):
+    with pytest.raises(TwinUnusable, match=reason):
         Twin.load(path, NAMES)
     assert load(path)[1]["predictor"] == "pyfunc"
 
@@ -168,7 +168,7 @@ def test_a_torn_graph_is_refused(tmp_path: Path) -> None:
     torn = b"not a graph"
     path = save(fitted(), tmp_path / "model", sha256=hashlib.sha256(torn).hexdigest())
     (path / "onnx" / "model.onnx").write_bytes(torn)
-    with pytest.raises(TwinRefused, match="cannot run"):
+    with pytest.raises(TwinUnusable, match="cannot run"):
         Twin.load(path, NAMES)
 
 
@@ -195,10 +195,10 @@ def test_without_onnxruntime_or_with_another_twin_than_the_registry_names_the_mo
 ) -> None:
     named = hashlib.sha256((version / "onnx" / "twin.json").read_bytes()).hexdigest()
     assert Twin.load(version, NAMES, named) is not None
-    with pytest.raises(TwinRefused, match="not the one that the registry names"):
+    with pytest.raises(TwinUnusable, match="not the one that the registry names"):
         Twin.load(version, NAMES, "0" * 64)
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(TwinRefused, match="pip install onnxruntime"):
+    with pytest.raises(TwinUnusable, match="pip install onnxruntime"):
         Twin.load(version, NAMES)
 
 

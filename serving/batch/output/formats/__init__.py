@@ -1,0 +1,1 @@
+"""The output formats: one module has all that is particular to a format."""
