@@ -22,6 +22,7 @@ class Settings:
 
     models: tuple[str, ...] = ()
     all_with_alias: str = ""
+    before: str = ""  # a model URI in place of the tag cloche.before, or none
     host: str = "127.0.0.1"
     port: int = 8080
     grpc_port: int | None = None
@@ -73,6 +74,11 @@ class Settings:
             raise SettingsError(
                 "--all serves every model that has the alias: leave out the model URIs (also in "
                 "the variable CLOCHE_SERVE_MODELS), or --all."
+            )
+        if self.before and len(self.models) != 1:
+            raise SettingsError(
+                "--before names the stage before one model, and this server has several: name it "
+                "by the tag cloche.before of the version."
             )
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise SettingsError("TLS needs both --tls-certificate and --tls-key.")

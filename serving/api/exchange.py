@@ -44,8 +44,10 @@ class Exchange:
             (b"x-model-name", header_name(self.target.model.name)),
             (b"x-model-version", header_text(self.version)),
         ]
-        if self.request and self.request.headers:
-            headers += self.request.headers
+        if self.request and self.request.stages:
+            headers.append((b"x-model-stages", header_text(self.request.stages.names)))
+        if self.request and self.request.arm:
+            headers.append((b"x-model-arm", self.request.arm))
         if self.trace:
             headers.append((b"traceresponse", self.trace))
         return headers

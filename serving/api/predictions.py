@@ -48,10 +48,10 @@ from cloche.serving.web.request_headers import RequestHeaders
 
 _GZIP_FROM = 1024
 _ROUNDING = 1e-3  # rounding error of added and subtracted times, in seconds
-_HOST_LOST = "Two model hosts were lost on this request, one after the other."
+_HOST_LOST = "Two {} were lost on this request, one after the other."
 _NOT_REPEATED = (
-    "The model host was lost on this request. The version's tag cloche.retry is off: the model was "
-    "not asked again, and may have done its work."
+    "The {} was lost on this request. The version's tag cloche.retry is off: the {} was not asked "
+    "again, and may have done its work."
 )
 _STOPPED = "The server ended before the model answered (--drain-timeout)."
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
@@ -151,26 +151,32 @@ class Predictions:
         """The error for a request that no model host answered."""
         if ended.reason == CLIENT_LEFT:
             return ClientLeft()
+        request = exchange.request
+        stage = request.stages.current if request and request.stages else ""
         if ended.reason in (EXPIRED, CUT_OFF):
-            return HttpError(504, "DEADLINE_EXCEEDED", self._timeout_message(exchange, ended))
+            message = self._timeout_message(exchange, ended, stage)
+            return HttpError(504, "DEADLINE_EXCEEDED", message)
         if ended.reason == NOT_REPEATED:  # no Retry-After: a retry may repeat effects
-            return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED)
-        reason = _HOST_LOST if ended.reason == HOST_LOST else _STOPPED
+            host = f"host of the {stage}" if stage else "model host"
+            return HttpError(500, "INTERNAL_ERROR", _NOT_REPEATED.format(host, stage or "model"))
+        hosts = f"hosts of the {stage}" if stage else "model hosts"
+        reason = _HOST_LOST.format(hosts) if ended.reason == HOST_LOST else _STOPPED
         return HttpError(503, "TEMPORARILY_UNAVAILABLE", reason, [(b"retry-after", b"1")])
 
-    def _timeout_message(self, exchange: Exchange, ended: RequestEnded) -> str:
-        """The message that names the time limit which the request exceeded."""
+    def _timeout_message(self, exchange: Exchange, ended: RequestEnded, stage: str) -> str:
+        """The message that names the time limit which the request exceeded, and where."""
         limits = self._settings
         if ended.reason == CUT_OFF and limits.predict_timeout is not None:
             return (
-                f"The model did not answer within {limits.predict_timeout:g} s "
+                f"The {stage or 'model'} did not answer within {limits.predict_timeout:g} s "
                 "(--predict-timeout), and was not asked again."
             )
         assert exchange.request is not None  # noqa: S101  # it was queued
         seconds = exchange.request.deadline - exchange.started
         own = seconds < limits.request_timeout - _ROUNDING
         whose = "the client's own" if own else "--request-timeout"
-        return f"There was no answer within {seconds:g} s ({whose})."
+        where = f" The {stage} had the request." if stage else ""
+        return f"There was no answer within {seconds:g} s ({whose}).{where}"
 
     def reply(
         self, exchange: Exchange, outcome: Answer | HttpError

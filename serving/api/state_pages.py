@@ -70,6 +70,7 @@ class StatePages:
             "draining": self._models.draining,
             "follows": self._models.alias or None,
             "problem": self._models.problem or None,
+            "warning": self._models.warning or None,
             "models": models,
         }
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")

@@ -45,6 +45,7 @@ class Status:
         return {
             "name": model.name,
             **model.describe(),
+            "stages": self._stages(model),
             "alias": uri.value if uri.reference is Reference.ALIAS else None,
             "registered": uri.reference is not Reference.ARTIFACTS,
             "since": model.since.isoformat() if model.since else None,
@@ -55,6 +56,16 @@ class Status:
             "counted": self._metrics.model_counts(model.name),
             "history": model.history.known(),
         }
+
+    def _stages(self, model: ServedModel) -> list[dict[str, Any]]:
+        """The stages before a model, with their replicas; none for most models."""
+        names = model.current.description.get("stages", []) if model.current else []
+        counts = self._metrics.replica_counts() if names else {}
+        stages = [name.rpartition("/") for name in names]
+        return [
+            {"name": name, "version": version, "replicas": counts.get((name, version), 0)}
+            for name, _, version in stages
+        ]
 
 
 def _version(model: ServedModel) -> str | None:

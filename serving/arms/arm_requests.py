@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PRODUCTION: Literal["production"] = "production"
 CANARY: Literal["canary"] = "canary"
-HEADERS = {arm: ((b"x-model-arm", arm.encode()),) for arm in (PRODUCTION, CANARY)}
 REFUSED, LOST = "refused", "host lost"
 _ENDINGS = {EXPIRED: "timeout", CUT_OFF: "timeout", HOST_LOST: LOST, NOT_REPEATED: LOST}
 
@@ -139,7 +138,7 @@ class CanaryAttempt:
             return
         original = self._original
         self._count(reason)
-        original.headers = (*attempt.headers, *HEADERS[CANARY])
+        original.arm, original.stages = CANARY.encode(), attempt.stages
         original.attempts, original.sent_at = attempt.attempts - 1, attempt.sent_at
         original.answer(_unmarked(answer), self._arms.version)
 

@@ -8,7 +8,6 @@ from cloche.rollout.counts import Arm
 from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arm_requests import (
     CANARY,
-    HEADERS,
     LOST,
     PRODUCTION,
     CanaryAttempt,
@@ -67,10 +66,10 @@ class Arms:
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full."""
         if by_name:
-            request.headers = HEADERS[CANARY if pool is self.pool else PRODUCTION]
+            request.arm = (CANARY if pool is self.pool else PRODUCTION).encode()
             return pool.submit(request)
         key = routing_key(headers, request_id)
-        request.headers = HEADERS[PRODUCTION]
+        request.arm = PRODUCTION.encode()
         if self.percent and takes_canary(self._model, self.version, key, self.percent):
             if self.pool.ready:
                 attempt = CanaryAttempt(self, key, request)

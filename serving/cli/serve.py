@@ -107,6 +107,14 @@ class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of c
     help=f"Serve every registered model that has the alias ({PRODUCTION} if none is named), as "
     "models come and go.",
 )
+@click.option(
+    "--before",
+    default="",
+    show_default="the version's tag cloche.before",
+    metavar="URI",
+    help="The stage that prepares the rows for the model, or none if clients send prepared rows; "
+    "with one MODEL_URI only.",
+)
 @click.option("--host", default=_DEFAULTS["host"], metavar="ADDRESS", help="Address to listen on.")
 @_setting("--port", _PORT, "PORT", "Port to listen on; 0 takes any free one.")
 @click.option(

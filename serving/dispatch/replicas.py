@@ -46,7 +46,7 @@ class Replicas:
         self._tasks = Tasks()
         self._closing = False
         self._failures = 0
-        self._replicas_gauge = metrics.replicas
+        self._metrics = metrics
         self._lost = metrics.hosts_lost.labels(**label)
         self._renewed = metrics.hosts_renewed.labels(**label)
 
@@ -139,6 +139,7 @@ class Replicas:
         self._replicas.clear()
         self._leaving.clear()
         self._idle.clear()
+        self._metrics.set_replicas(self, **self._label, count=None)
 
     async def _load_one(self, *, twin_first: bool = False, low_priority: bool = False) -> Replica:
         replica = await self._spawn()
@@ -161,7 +162,7 @@ class Replicas:
 
     def _count(self) -> None:
         """Set the gauge, which begins to exist when the first replica is loaded."""
-        self._replicas_gauge.labels(**self._label).set(len(self._replicas))
+        self._metrics.set_replicas(self, **self._label, count=len(self._replicas))
 
     async def _log_loss(self, replica: Replica, error: HostFailed) -> None:
         """Log why a replica was lost, and end what is left of its processes."""

@@ -172,7 +172,7 @@ class ServedModel:
             self._metrics.swaps.labels(self.name, "given up").inc()
 
     async def _start_from_cache(self, error: RegistryUnreachable) -> None:
-        cached = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.text)
+        cached = await self._registry.call("last_good", _RESOLVE_SECONDS, uri=self.uri.cache_key)
         if cached is None:
             raise RegistryUnreachable(
                 f"{error} Of what served behind {self.uri.text}, nothing is in the cache."
@@ -210,7 +210,7 @@ class ServedModel:
             await fresh.complete()
             if self.current is fresh:
                 await self._registry.call(
-                    "remember", _RESOLVE_SECONDS, uri=self.uri.text, resolved=asdict(resolved)
+                    "remember", _RESOLVE_SECONDS, uri=self.uri.cache_key, resolved=asdict(resolved)
                 )
         except HostFailed as error:
             if self.current is fresh:

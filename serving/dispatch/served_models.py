@@ -22,6 +22,7 @@ class ServedModels:
         alias: The alias of all models to serve; empty if models were named in the settings.
         complete: Whether the list of models to serve is known.
         problem: Why the list could not be read last; empty if it was read.
+        warning: What in the settings fits none of the models; empty if all does.
         changes: The number of times that a model was added or removed.
         draining: Whether the server is about to stop, and therefore not ready.
     """
@@ -45,6 +46,7 @@ class ServedModels:
         self.alias = ""
         self.complete = True
         self.problem = ""
+        self.warning = ""
         self.changes = 0
         self.draining = False
 
@@ -67,6 +69,12 @@ class ServedModels:
     def ready(self) -> bool:
         """Whether every model can answer requests, and the server is not about to stop."""
         return self.complete and not self.draining and all(model.ready for model in self)
+
+    def set_warning(self, warning: str) -> None:
+        """Set `warning`, and log it if it is another one."""
+        if warning and warning != self.warning:
+            _logger.warning("%s", warning)
+        self.warning = warning
 
     def add(self, uri: ModelUri) -> None:
         """Serve the model behind `uri` from now on."""

@@ -13,10 +13,6 @@ from cloche.serving.queue.prediction_request import PredictionRequest
 class Successor(Protocol):
     """What takes over requests from a version pool that is closed."""
 
-    @property
-    def version(self) -> str:
-        """The version."""
-
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take over requests that waited for another version pool."""
 

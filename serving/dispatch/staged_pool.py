@@ -16,8 +16,11 @@ from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
-from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded
-from cloche.serving.web.asgi import header_text
+from cloche.serving.queue.prediction_request import (
+    PredictionRequest,
+    RequestEnded,
+    StageProgress,
+)
 
 _JSON = "application/json"
 _OK = 200
@@ -37,7 +40,9 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
-        self._header = (b"x-model-stages", header_text(",".join(self._stages)))
+        current = [f"stage {_title(pool)}" for pool in self._pools[:-1]]
+        names = ",".join(self._stages)
+        self._progress = [StageProgress(names, one) for one in (*current, "")]
 
     @property
     def model(self) -> str:
@@ -154,14 +159,11 @@ class StagedPool:
                 left, from their first stage on.
         """
         for pool in self._pools:
-            await pool.close(lambda: _successor(find_successor(), pool.model))  # noqa: B023  # now
-
-    def version_of(self, model: str) -> str:
-        """Return the version of a stage or the model that serves here; empty for others."""
-        return next((pool.version for pool in self._pools if pool.model == model), "")
+            await pool.close(lambda: _successor(find_successor()))
 
     def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
         """Create the request to one stage, whose answer goes to the next one."""
+        request.stages = self._progress[stage]
         return PredictionRequest(
             rows=request.rows, size=max(request.size, len(item.table)), arrived=request.arrived,
             deadline=request.deadline,
@@ -176,7 +178,6 @@ class StagedPool:
             item = request.item._replace(table=answer.body)
             self._pools[following].forward(self._staged(request, following, item))
         else:
-            request.headers = (*request.headers, self._header)
             request.answer(answer, self.version)
 
     def _check_fit(self) -> None:
@@ -187,8 +188,8 @@ class StagedPool:
         """
         for before, after in itertools.pairwise(self._pools):
             reason = misfit(
-                f"{before.model} {before.version}", before.description["signature"],
-                f"{after.model} {after.version}", after.description["signature"],
+                _title(before), before.description["signature"],
+                _title(after), after.description["signature"],
             )  # fmt: skip
             if reason:
                 raise HostFailed(reason)
@@ -244,24 +245,28 @@ class _StageReceiver:
 
 
 def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]:
-    """Return the clients' requests to which some requests to a stage belong."""
-    return [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
+    """Return the clients' requests to which some requests to a stage belong, as they came."""
+    found = [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
+    for request in found:
+        request.stages = None
+    return found
+
+
+def _title(pool: VersionPool) -> str:
+    """Return name and version for messages; what is outside the registry has no version."""
+    return f"{pool.model} {pool.version}".rstrip()
 
 
 class _StageSuccessor:
     """The pool that serves by now, as it looks to the pool of one stage that is closed."""
 
-    def __init__(self, pool: ServedPool, model: str) -> None:
+    def __init__(self, pool: ServedPool) -> None:
         self._pool = pool
-        if isinstance(pool, StagedPool):
-            self.version = pool.version_of(model)
-        else:
-            self.version = pool.version if pool.model == model else ""
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
         """Take over requests that waited for the stage, from their first stage on."""
         self._pool.adopt(_originals(requests))
 
 
-def _successor(pool: ServedPool | None, model: str) -> _StageSuccessor | None:
-    return None if pool is None else _StageSuccessor(pool, model)
+def _successor(pool: ServedPool | None) -> _StageSuccessor | None:
+    return None if pool is None else _StageSuccessor(pool)

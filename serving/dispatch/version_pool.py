@@ -68,7 +68,6 @@ class VersionPool:
         self._scheduled_dispatch: asyncio.Handle | None = None
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
-        self._metrics = metrics
         self._rows = metrics.rows.labels(**label)
         self._accelerated_rows = metrics.accelerated_rows.labels(**label)
         self._batch_rows = metrics.batch_rows.labels(**label)
@@ -176,8 +175,6 @@ class VersionPool:
         for request in itertools.chain(*self._running.values()):
             request.end(STOPPED if self.retry else NOT_REPEATED)
         await self._replicas.close()
-        if successor is None or successor.version != self.version:
-            self._metrics.forget_version(self.model, self.version)
 
     def stop_waiting(self) -> None:
         """Make `close` end at once, because no client waits for answers any more."""

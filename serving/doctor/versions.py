@@ -1,18 +1,21 @@
 """Checks of model URIs: whether each version can be found, downloaded and run here."""
 
+import itertools
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.tracking import MlflowClient
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
 from cloche.registry.permissions import explain_refusal
+from cloche.registry.stage_fit import Signature, misfit
 from cloche.registry.version_listing import files_of
 from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
@@ -41,7 +44,7 @@ _STORE_REFUSALS = {
 
 
 def check_versions(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckResult]:
-    """Check the version of each URI: the registry, the artifacts, the environment and the twin."""
+    """Check the version of each URI and its stages: the registry, the artifacts, what runs them."""
     resolver = Resolver(MlflowClient)
     for one in uris:
         check = one.text
@@ -51,7 +54,12 @@ def check_versions(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckRe
             yield fail(check, str(error).removeprefix(f"{check}: "))
             continue
         yield ok(check, f"is version {target.version}" if target.version else "has no version")
-        yield from _version(target, settings)
+        chain = []
+        for version in (*target.stages, target):
+            signature = yield from _version(version, settings)
+            chain.append((version, signature))
+        for (stage, answers), (following, takes) in itertools.pairwise(chain):
+            yield _fit(stage, answers, following, takes)
 
 
 def with_alias(alias: str) -> list[ModelUri]:
@@ -64,19 +72,36 @@ def with_alias(alias: str) -> list[ModelUri]:
     return [uri.with_alias(name, alias) for name in names]
 
 
-def _version(target: ResolvedVersion, settings: Settings) -> Iterator[CheckResult]:
+def _version(
+    target: ResolvedVersion, settings: Settings
+) -> Generator[CheckResult, None, Signature | None]:
+    """Check one version, and return its signature; None without one, or if it cannot be read."""
     with TemporaryDirectory(prefix="cloche-doctor-") as folder:
         path = Path(target.artifacts)
         if target.model or not path.is_dir():
             path = Path(folder)
             if (problem := _fetched(target, path)) is not None:
                 yield problem
-                return
+                return None
         yield ok("artifacts", f"of {target.artifacts} can be read")
         if settings.env_manager == LOCAL:
             yield _environment(target, path)
         if settings.accelerate and target.twin:
             yield _twin(target, path)
+        signature = Model.load(str(path)).signature if (path / "MLmodel").is_file() else None
+        return None if signature is None else signature.to_dict()
+
+
+def _fit(
+    stage: ResolvedVersion, answers: Signature | None, following: ResolvedVersion,
+    takes: Signature | None,
+) -> CheckResult:  # fmt: skip
+    """Check whether what follows a stage takes what the stage answers."""
+    before, after = (f"{one.name or one.model} {one.version}".strip() for one in (stage, following))
+    if reason := misfit(before, answers, after, takes):
+        back = f"cloche rollback {shlex.quote(stage.model)}" if stage.model else "name another"
+        return fail("stages", reason, f"{back}, if the stage was moved alone")
+    return ok("stages", f"{after} takes what {before} answers")
 
 
 def _fetched(target: ResolvedVersion, folder: Path) -> CheckResult | None:

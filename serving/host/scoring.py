@@ -38,8 +38,8 @@ from cloche.values.redaction import describe_error, trace
 
 _OK = 200
 _MISFIT = (
-    "What the stage before answers does not fit this version's signature; the server's log says "
-    "why. Promote a pair that fits."
+    "What the stage before {} answers does not fit its signature; the server's log says why. "
+    "Promote a pair that fits."
 )
 _logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class HostScorer:
         self._twin_predictor = (
             TwinPredictor(twin, decoder) if decoder is not None and twin is not None else None
         )
+        self._title = f"{name} {version}".rstrip()
         self._example: Item | None = None
         self._checks_alone = False
 
@@ -205,7 +206,9 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                answer = stages.score_staged_alone(item, codec, self._instrumented)
+                answer = stages.score_staged_alone(
+                    item, codec, self._instrumented, self._subject(item)
+                )
             else:
                 answer = codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
@@ -227,11 +230,11 @@ class HostScorer:
         if self._instrumented.model_error is not None:
             stack = trace(self._instrumented.model_error, self._instrumented.failed_input)
             _logger.warning("The model failed%s.\n%s", _request_note(item), stack)
-            return _hide_failure(self._instrumented.model_error)
-        if item.table:
+            return _hide_failure(self._instrumented.model_error, self._subject(item))
+        if item.table and self._instrumented.raw is None:
             _logger.error("The rows of the stage before do not fit: %s", describe_error(error))
-            return RequestRefused(_MISFIT, status=500, code=INTERNAL_ERROR)
-        if isinstance(error, MlflowException):
+            return RequestRefused(_MISFIT.format(self._title), status=500, code=INTERNAL_ERROR)
+        if isinstance(error, MlflowException) and not item.table:
             status = error.get_http_status_code()
             if status < 500 or self._instrumented.reached:
                 return _explain_mistake(codec, item, status=status, code=error.error_code)
@@ -241,9 +244,12 @@ class HostScorer:
         _logger.error(
             "The model's answer cannot be written%s.\n%s", _request_note(item), trace(error)
         )
-        return RequestRefused(
-            "The model's answer cannot be written.", status=500, code=INTERNAL_ERROR
-        )
+        whose = f"answer of the stage {self._title}" if item.as_table else "model's answer"
+        return RequestRefused(f"The {whose} cannot be written.", status=500, code=INTERNAL_ERROR)
+
+    def _subject(self, item: Item) -> str:
+        """Return the version as the subject of a sentence for the client."""
+        return f"The stage {self._title}" if item.as_table else "The model"
 
 
 def _explain_mistake(
@@ -274,11 +280,11 @@ def _request_note(item: Item) -> str:
     return f", on request {item.id}" if item.id else ""
 
 
-def _hide_failure(error: Exception) -> RequestRefused:
+def _hide_failure(error: Exception, subject: str) -> RequestRefused:
     """Convert a model's own error to one for the client, with its status but not its message."""
     if isinstance(error, MlflowException):
         return RequestRefused(
-            "The model refused this request; the server's log says why.",
+            f"{subject} refused this request; the server's log says why.",
             status=error.get_http_status_code(), code=error.error_code,
         )  # fmt: skip
-    return RequestRefused("The model failed on this request; the server's log says why.")
+    return RequestRefused(f"{subject} failed on this request; the server's log says why.")

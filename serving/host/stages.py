@@ -13,7 +13,7 @@ from cloche.serving.host.answers.error_answers import INTERNAL_ERROR, RequestRef
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import Column, ColumnDecoder, Table, table_key
-from cloche.serving.host.parsing.parsed_request import ParsedRequest, Write
+from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 
@@ -46,8 +46,14 @@ def read_staged(item: Item, codec: Codec, decoder: ColumnDecoder | None) -> Pars
     return ParsedRequest(table, write_table if item.as_table else write)
 
 
-def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel) -> Answer:
+def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel, stage: str) -> Answer:
     """Score a request with prepared rows, or whose answer is a table, alone.
+
+    Args:
+        item: The request.
+        codec: The codec of its protocol.
+        model: The version.
+        stage: The version as the subject of a sentence.
 
     Raises:
         RequestRefused: The request cannot be scored; the message says why.
@@ -55,28 +61,30 @@ def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel) -> An
     """
     if not item.table:
         codec.predict_alone(item, model)
-        return write_table(ModelPredictions(model.raw, model.rows), 0, model.rows)
+        return write_table(ModelPredictions(model.raw, model.rows), 0, model.rows, stage)
     write, params = codec.writer(item)
     rows = _read(item.table)
     model.predict(rows.to_pandas(), params)
-    chosen: Write = write_table if item.as_table else write
-    return chosen(ModelPredictions(model.raw, model.rows), 0, rows.num_rows)
+    predictions = ModelPredictions(model.raw, model.rows)
+    if item.as_table:
+        return write_table(predictions, 0, rows.num_rows, stage)
+    return write(predictions, 0, rows.num_rows)
 
 
-def write_table(predicted: Predicted, start: int, end: int) -> Answer:
+def write_table(predicted: Predicted, start: int, end: int, stage: str = "A stage") -> Answer:
     """Write predictions as an Arrow stream, for the next stage.
 
     Raises:
         RequestRefused: The predictions are no table with a row for each row.
     """
-    table = stage_table(predicted)
+    table = stage_table(predicted, stage)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table.slice(start, end - start))
     return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
 
 
-def stage_table(predicted: Predicted) -> pa.Table:
+def stage_table(predicted: Predicted, stage: str = "A stage") -> pa.Table:
     """Return the table that a stage passes on.
 
     Raises:
@@ -85,12 +93,12 @@ def stage_table(predicted: Predicted) -> pa.Table:
     table = predicted.table
     if table is None:
         raise RequestRefused(
-            "A stage must answer with a table of named columns, a data frame for instance; this "
+            f"{stage} must answer with a table of named columns, a data frame for instance; this "
             "one answers with values that have no name.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
     if table.num_rows != predicted.rows:
         raise RequestRefused(
-            f"A stage must answer each row with one row; this one answered {predicted.rows} with "
+            f"{stage} must answer each row with one row; this one answered {predicted.rows} with "
             f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
     return table

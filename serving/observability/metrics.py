@@ -32,6 +32,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._request_series: dict[tuple[str, str, int], tuple[Count, Distribution]] = {}
+        self._replicas: dict[tuple[str, str], dict[object, int]] = {}  # by version and pool
         self.requests = FastCounter(
             "cloche_requests",
             "Prediction requests by status code.",
@@ -163,6 +164,13 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
+    def replica_counts(self) -> dict[tuple[str, str], int]:
+        """The number of replicas by model and version."""
+        (family,) = self.replicas.collect()
+        return {
+            (one.labels["model"], one.labels["version"]): int(one.value) for one in family.samples
+        }
+
     def model_counts(self, model: str) -> dict[str, Any]:
         """The counts of one model since the server started, as data for charts.
 
@@ -195,6 +203,19 @@ class Metrics:
         self.in_progress.labels(model).set(in_progress)
         self.queue_depth.labels(model).set(waiting)
 
-    def forget_version(self, model: str, version: str) -> None:
-        """Remove the gauges of a version that serves no longer; its counters stay."""
-        self.replicas.remove(model, version)
+    def set_replicas(self, pool: object, model: str, version: str, count: int | None) -> None:
+        """Set the number of replicas of a version pool; None when it is closed.
+
+        The pools of a version, for instance a stage of two models, are added up. A version without
+        a pool has no gauge; its counters stay.
+        """
+        pools = self._replicas.setdefault((model, version), {})
+        if count is None:
+            pools.pop(pool, None)
+        else:
+            pools[pool] = count
+        if pools:
+            self.replicas.labels(model, version).set(sum(pools.values()))
+        else:
+            del self._replicas[model, version]
+            self.replicas.remove(model, version)

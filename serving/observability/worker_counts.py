@@ -19,8 +19,7 @@ def collect_counts(metrics: Metrics) -> dict[str, Any]:
         for name, one in vars(metrics).items()
         if isinstance(one, _COUNTED)
     }
-    (family,) = metrics.replicas.collect()
-    replicas = [[one.labels["model"], one.labels["version"], one.value] for one in family.samples]
+    replicas = [[*labels, count] for labels, count in metrics.replica_counts().items()]
     return {"counts": counts, "replicas": replicas}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.batching_queue import Ticket
@@ -37,6 +37,18 @@ NOT_REPEATED = "not repeated"  # its host was lost, and the version forbids a se
 STOPPED = "stopped"
 
 
+class StageProgress(NamedTuple):
+    """How far a request is on its way through stages.
+
+    Attributes:
+        names: Name and version of each stage before the model, separated by commas.
+        current: The stage that has the request, as `stage NAME VERSION`; empty for the model.
+    """
+
+    names: str
+    current: str
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class PredictionRequest(Ticket):
     """A ticket with its body, and the receiver of its answer.
@@ -49,7 +61,8 @@ class PredictionRequest(Ticket):
         attempts: The number of hosts that received the request.
         sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
-        headers: Headers that the answer gets, on the stages and the arm of the model.
+        stages: The stages before the model; None without stages.
+        arm: The arm that answers while the model has a canary; empty without one.
     """
 
     item: Item
@@ -59,7 +72,8 @@ class PredictionRequest(Ticket):
     attempts: int = 0
     sent_at: float = 0.0
     version: str = ""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    stages: StageProgress | None = None
+    arm: bytes = b""
 
     def answer(self, answer: Answer, version: str) -> None:
         """End the request with the answer of a host of `version`, unless it has ended."""

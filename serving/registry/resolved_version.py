@@ -23,6 +23,7 @@ class ResolvedVersion:
         before: The URI of the stage before the model; empty without one.
         stages: The versions of the stages before the model, in the order of the rows, if they were
             resolved.
+        name: The name under which a stage is served; empty for a version that is none.
         own_identity: The identity without the stages; empty without stages.
         canary_percent: The tag that gives a canary's share; empty without one.
         rollout: The tag that tells the state of the version's rollout; empty without one.
@@ -39,6 +40,7 @@ class ResolvedVersion:
     retry: bool = True
     before: str = ""
     stages: "tuple[ResolvedVersion, ...]" = ()
+    name: str = ""
     own_identity: str = ""
     canary_percent: str = ""
     rollout: str = ""
@@ -55,11 +57,11 @@ class ResolvedVersion:
         """A text that differs between any two versions, whatever their stages."""
         return self.own_identity or self.identity
 
-    def after(self, stage: "ResolvedVersion") -> "ResolvedVersion":
-        """Return this version behind a stage, with all that is before the stage."""
+    def after(self, stage: "ResolvedVersion", name: str = "") -> "ResolvedVersion":
+        """Return this version behind a stage of this name, with all that is before the stage."""
         return replace(
             self,
-            stages=(*stage.stages, replace(stage, stages=())),
+            stages=(*stage.stages, replace(stage, stages=(), name=name)),
             own_identity=self.identity,
             identity=f"{stage.identity} {self.identity}",
             revision=f"{stage.revision} {self.revision}",

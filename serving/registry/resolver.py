@@ -23,6 +23,7 @@ from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
+    ALONE,
     BEFORE_TAG,
     CANARY,
     CANARY_PERCENT_TAG,
@@ -85,7 +86,8 @@ class Resolver:
             RegistryUnreachable: The registry does not answer.
         """
         resolved = self.resolve(uri)
-        if not resolved.before:
+        before = uri.before or resolved.before
+        if before in ("", ALONE):
             return resolved
         if not most_stages:
             raise VersionRefused(
@@ -93,13 +95,14 @@ class Resolver:
                 "other in a circle."
             )
         try:
-            stage = self.resolve_with_stages(parse(resolved.before), most_stages=most_stages - 1)
+            named = parse(before)
+            stage = self.resolve_with_stages(named, most_stages=most_stages - 1)
         except (ModelUriError, VersionRefused) as error:
             raise VersionRefused(
-                f"{resolved.artifacts}: the stage before it (tag {BEFORE_TAG}) cannot be found: "
-                f"{error}"
+                f"{resolved.artifacts}: the stage before it "
+                f"({'--before' if uri.before else f'tag {BEFORE_TAG}'}) cannot be found: {error}"
             ) from error
-        return resolved.after(stage)
+        return resolved.after(stage, named.name)
 
     def find_canary(self, model: str) -> ResolvedVersion | None:
         """Return the canary of a registered model, without stages; None if it has none.

@@ -41,6 +41,8 @@ class ModelUri:
         reference: The way in which the URI names the version.
         value: The alias, stage or version; empty for `LATEST` and `ARTIFACTS`.
         model: The name of the registered model; empty for `ARTIFACTS`.
+        before: The URI of the stage before the model, whatever the version's tag says; ALONE for no
+            stage, empty to go by the tag.
     """
 
     text: str
@@ -48,6 +50,12 @@ class ModelUri:
     reference: Reference
     value: str = ""
     model: str = ""
+    before: str = ""
+
+    @property
+    def cache_key(self) -> str:
+        """The text under which the cache records what serves for the URI."""
+        return f"{self.before} {self.text}" if self.before else self.text
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ModelUri":

@@ -6,9 +6,11 @@ import shlex
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from cloche.registry import env_manager
-from cloche.serving.errors import SettingsError
+from cloche.serving.errors import ModelUriError, SettingsError
+from cloche.serving.registry.names import ALONE
 from cloche.serving.registry.uri import ModelUri, parse
 from cloche.serving.settings import Settings
 
@@ -33,7 +35,12 @@ def served_uris(settings: Settings) -> list[ModelUri]:
         ModelUriError: A model URI cannot be parsed.
         SettingsError: Two models have the same name.
     """
-    uris = [parse(text) for text in settings.models]
+    uris = [replace(parse(text), before=settings.before) for text in settings.models]
+    if settings.before not in ("", ALONE):
+        try:
+            parse(settings.before)
+        except ModelUriError as error:
+            raise ModelUriError(f"--before {error}") from error
     names = Counter(uri.name for uri in uris)
     for uri in uris:
         if names[uri.name] > 1:

@@ -5,7 +5,7 @@ It knows neither sockets nor signals, so `cloche serve` and a program that mount
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,12 +21,12 @@ from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
+from cloche.serving.dispatch.replica_names import ReplicaNames
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
-from cloche.serving.errors import VersionRefused
 from cloche.serving.http.fast_path import FastPath
 from cloche.serving.observability import tracing
 from cloche.serving.observability.metrics import Metrics
@@ -43,7 +43,7 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
-from cloche.serving.workers.worker_pools import MakePool
+from cloche.serving.workers.worker_pools import Fetched, MakePool
 
 _NO_CANARY = (
     f"A canary is not served with --workers: start the server with --workers 1, or take the alias "
@@ -95,29 +95,20 @@ async def serving_runtime(
 @asynccontextmanager
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
-    make: Callable[[str, ResolvedVersion, Path, Path | None], ServedPool],
+    make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
+    replica_names = ReplicaNames(settings.named_replicas)
 
     async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
+        models.set_warning(replica_names.warning(name, resolved, (one.name for one in models)))
         async with fetches:
-            stages = [await _fetch(settings, processes, one) for one in resolved.stages]
-            path, environment = await _fetch(settings, processes, resolved)
-        if not stages:
-            return make(name, resolved, path, environment)
-        made = [
-            make(one.model, one, *place) for one, place in zip(resolved.stages, stages, strict=True)
-        ]
-        made.append(make(name, resolved, path, environment))
-        pools = [pool for pool in made if isinstance(pool, VersionPool)]
-        if len(pools) < len(made):  # a parent of workers has others
-            raise VersionRefused(
-                f"{resolved.artifacts}: a version with stages before it needs --workers 1."
-            )
-        return StagedPool(pools, settings.load_timeout)
+            versions = (*resolved.stages, resolved)
+            fetched = [await _fetch(settings, processes, one) for one in versions]
+        return make(name, resolved, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
@@ -211,9 +202,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make(
-        name: str, resolved: ResolvedVersion, path: Path, environment: Path | None
-    ) -> VersionPool:
+    def make_one(name: str, resolved: ResolvedVersion, fetched: Fetched) -> VersionPool:
+        path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
@@ -225,12 +215,23 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             retry=resolved.retry,
         )  # fmt: skip
 
+    def make(
+        name: str, resolved: ResolvedVersion, fetched: Sequence[Fetched]
+    ) -> VersionPool | StagedPool:
+        *stages, last = fetched
+        pool = make_one(name, resolved, last)
+        if not stages:
+            return pool
+        before = [
+            make_one(one.name, one, place)
+            for one, place in zip(resolved.stages, stages, strict=True)
+        ]
+        return StagedPool([*before, pool], settings.load_timeout)
+
     return make
 
 
-async def _fetch(
-    settings: Settings, processes: Processes, resolved: ResolvedVersion
-) -> tuple[Path, Path | None]:
+async def _fetch(settings: Settings, processes: Processes, resolved: ResolvedVersion) -> Fetched:
     """The artifacts of a version, and the interpreter for its hosts; None for the server's own.
 
     A registry process of its own fetches them, so that a cancelled download ends with the process,

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from cloche.serving.processes.peer import PeerLost
@@ -17,12 +16,13 @@ from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.worker_handle import WorkerHandle
+from cloche.serving.workers.worker_pools import Fetched
 
 _keys = itertools.count(1)
 
 
 class VersionOnWorkers:
-    """The version pools of one version, one on each worker.
+    """The version pools of one version, one on each worker, or its staged pools.
 
     Attributes:
         key: Its name in messages to the workers.
@@ -30,9 +30,8 @@ class VersionOnWorkers:
     """
 
     def __init__(
-        self, fleet: Fleet, model: str, resolved: ResolvedVersion, path: Path,
-        environment: Path | None,
-    ) -> None:  # fmt: skip
+        self, fleet: Fleet, model: str, resolved: ResolvedVersion, fetched: Sequence[Fetched]
+    ) -> None:
         self.key = next(_keys)
         self.model = model
         self.version = resolved.version
@@ -41,7 +40,7 @@ class VersionOnWorkers:
         self._retry = resolved.retry
         self._load: dict[str, Any] = {
             "key": self.key, "model": model, "resolved": asdict(resolved),
-            "path": str(path), "environment": str(environment) if environment else None,
+            "fetched": [(str(path), str(python) if python else None) for path, python in fetched],
         }  # fmt: skip
 
     @property

@@ -1,13 +1,14 @@
 """The version pools of one worker, which obeys its parent: the handlers of its calls."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
@@ -17,7 +18,9 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 
-MakePool = Callable[[str, ResolvedVersion, Path, Path | None], VersionPool]
+LocalPool = VersionPool | StagedPool
+Fetched = tuple[Path, Path | None]  # a version's artifacts, and the interpreter for its hosts
+MakePool = Callable[[str, ResolvedVersion, Sequence[Fetched]], LocalPool]
 
 
 class WorkerModel(ServedModel):
@@ -53,7 +56,7 @@ class WorkerPools:
         self._models = models
         self._metrics = metrics
         self._make = make
-        self._pools: dict[int, VersionPool] = {}
+        self._pools: dict[int, LocalPool] = {}
         self._loads: dict[int, asyncio.Task[Any]] = {}
 
     @property
@@ -78,12 +81,12 @@ class WorkerPools:
         self._models.alias, self._models.complete = alias, complete
 
     async def _load(
-        self, *, key: int, model: str, resolved: dict[str, Any], path: str, environment: str | None,
-        another_serves: bool,
+        self, *, key: int, model: str, resolved: dict[str, Any],
+        fetched: list[tuple[str, str | None]], another_serves: bool,
     ) -> dict[str, Any]:  # fmt: skip
-        """Load a version; return its description."""
-        interpreter = Path(environment) if environment else None
-        pool = self._make(model, ResolvedVersion.from_json(resolved), Path(path), interpreter)
+        """Load a version, with its stages; return its description."""
+        places = [(Path(path), Path(python) if python else None) for path, python in fetched]
+        pool = self._make(model, ResolvedVersion.from_json(resolved), places)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # handlers run in tasks
         self._loads[key] = task

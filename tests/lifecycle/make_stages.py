@@ -20,6 +20,7 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
 CRASH, HANG, REFUSE, SHORT, NAMELESS, LOST = -1, -2, -3, -4, -5, -6
+REFUSED_BY_MODEL = 99
 STAGE, MODEL = "stage", "model"
 WRONG_COLUMN, WRONG_TYPE, RAISES = (
     "stage with another column",
@@ -58,6 +59,8 @@ class Model(PythonModel):
         self.number = number
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+        if (model_input["b"] >= REFUSED_BY_MODEL).any():
+            raise ValueError("not this row")
         return (1000 * model_input["b"] + self.number).tolist()
 
 

@@ -66,10 +66,10 @@ class Registry:
 Serve = Callable[..., Server]
 
 
-def infer_request(model: str = "m") -> bytes:
+def infer_request(model: str = "m", value: float = 0.0) -> bytes:
     """A message that asks a model over gRPC for the prediction of one row."""
     asked = message("ModelInferRequest")(model_name=model)
-    asked.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(0.0)
+    asked.inputs.add(name="a", datatype="FP64", shape=[1]).contents.fp64_contents.append(value)
     body: bytes = asked.SerializeToString()
     return body
 

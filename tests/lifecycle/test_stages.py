@@ -1,9 +1,11 @@
 """A version behind its stage: every protocol, swaps of either, and stages that misbehave."""
 
+import json
 import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,10 +63,17 @@ def pair(registry: Registry) -> Registry:
 def served(server: Server) -> tuple[int, ...]:
     """The versions of stage and model that answer, by the prediction and by the headers."""
     response = server.predict()
+    assert tells_its_versions(response), response.text
     (value,) = response.json()["predictions"]
-    named = response.headers["x-model-stages"], response.headers["x-model-version"]
-    assert named == (f"s/{int(value) // 1000}", str(int(value) % 1000))
     return int(value) // 1000, int(value) % 1000
+
+
+def tells_its_versions(response: requests.Response) -> bool:
+    """Whether the headers name the stage and the model that made the prediction."""
+    (value,) = response.json()["predictions"]
+    return response.ok and (
+        response.headers["x-model-stages"], response.headers["x-model-version"]
+    ) == (f"s/{int(value) // 1000}", str(int(value) % 1000))  # fmt: skip
 
 
 def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> None:
@@ -91,19 +100,28 @@ def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> 
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         reply = message("ModelInferResponse").FromString(call(infer_request()))
     assert list(reply.outputs[0].contents.fp64_contents) == [1001.0]
+    wrong, named = {"a": made.REFUSE}, "The stage s 1 failed on this request"
+    tensor = TENSOR | {"shape": [1], "data": [made.REFUSE]}
+    for path, body in {
+        "/invocations": {"dataframe_records": [wrong]},
+        "/v1/models/m:predict": {"instances": [wrong]},
+        "/predictions/m": {"dataframe_records": [wrong]},
+        "/v2/models/m/infer": {"inputs": [tensor]},
+    }.items():
+        assert named in json.dumps(ask(path, body))
+    with (
+        grpc.insecure_channel(server.grpc_address()) as channel,
+        pytest.raises(grpc.RpcError, match=named),
+    ):
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(
+            infer_request(value=made.REFUSE)
+        )
     described = server.get("/v2/models/m").json()
     assert [one["name"] for one in described["inputs"]] == ["a"]
 
 
 def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) -> None:
     server = serve().wait_until_ready()
-
-    def tells_its_versions(response: requests.Response) -> bool:
-        (value,) = response.json()["predictions"]
-        return response.ok and (
-            response.headers["x-model-stages"], response.headers["x-model-version"]
-        ) == (f"s/{int(value) // 1000}", str(int(value) % 1000))  # fmt: skip
-
     with Load(server, check=tells_its_versions) as load:
         for stage, model in ((2, 1), (2, 2), (1, 1), (2, 2)):
             pair.promote(str(stage), "s")
@@ -133,20 +151,28 @@ def test_a_canary_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None
 def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
     server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
     said = {
-        made.CRASH: (503, "lost"),
-        made.HANG: (504, "3 s"),
-        made.REFUSE: (400, "failed on this request"),
-        made.SHORT: (500, "one row"),
-        made.NAMELESS: (500, "named columns"),
+        made.CRASH: (503, "Two hosts of the stage s 1 were lost on this request"),
+        made.REFUSE: (400, "The stage s 1 failed on this request"),
+        made.SHORT: (500, "The stage s 1 must answer each row with one row"),
+        made.NAMELESS: (500, "The stage s 1 must answer with a table of named columns"),
+        made.REFUSED_BY_MODEL: (400, "The model failed on this request"),
     }
-    with Load(server, check=lambda response: response.json() == {"predictions": [1001.0]}) as load:
+
+    def is_unharmed(response: requests.Response) -> bool:
+        shared_a_batch = response.status_code == 504  # with the row on which the stage hangs
+        return shared_a_batch or response.json() == {"predictions": [1001.0]}
+
+    with Load(server, check=is_unharmed) as load:
         with ThreadPoolExecutor(len(said)) as asking:
             answers = dict(zip(said, asking.map(server.predict, said), strict=True))
+        said[made.HANG] = (504, "The stage s 1 did not answer within 3 s")
+        answers[made.HANG] = server.predict(made.HANG)  # what shares its batch is given up, too
         load.wait_for_more(20)
     assert not load.failures
     for value, (status, words) in said.items():
         assert answers[value].status_code == status, answers[value].text
         assert words in answers[value].text
+        assert answers[value].headers["x-model-stages"] == "s/1"
     assert server.predict(made.LOST).text == '{"predictions": [NaN]}'
 
 
@@ -199,12 +225,22 @@ def test_a_stage_that_cannot_be_found_is_named(
     assert served(server) == (1, 1)
 
 
-def test_several_workers_refuse_a_stage_and_one_serves_it(pair: Registry, serve: Serve) -> None:
-    several = serve("--workers", "2")
-    advised = "a version with stages before it needs --workers 1."
-    wait_for(lambda: advised in (several.state()["problem"] or ""))
-    several.end()
-    assert served(serve("--workers", "1").wait_until_ready()) == (1, 1)
+def test_several_workers_switch_stage_and_model_together(pair: Registry, serve: Serve) -> None:
+    server = serve("--workers", "2", "--replicas", "1,s=2,t=2").wait_until_ready()
+    warning = "--replicas names 't', and no model or stage is called so; there are 'm', 's'."
+    assert server.get("/readyz").json()["warning"] == warning
+    assert warning in server.log.read_text()
+    with Load(server, check=tells_its_versions) as load:
+        for both in ((1, 2), (2, 2)):
+            for version, model in zip(both, "sm", strict=True):
+                pair.promote(str(version), model)
+            wait_for(lambda both=both: served(server) == both)
+            assert {served(server) for _ in range(16)} == {both}  # whichever worker answers
+            load.wait_for_more(20)
+    assert not load.failures
+    wait_for(lambda: len(server.hosts()) == 2 * (2 + 1))
+    shown = [{"name": "s", "version": "2", "replicas": 2 * 2}]
+    wait_for(lambda: server.get("/status.json").json()["model"]["stages"] == shown)
 
 
 def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
@@ -213,6 +249,11 @@ def test_what_takes_the_model_alone_needs_no_stage(pair: Registry) -> None:
     assert resolver.resolve(parse("models:/m@production")).stages == ()
     with pytest.raises(VersionRefused, match="the stage before it"):
         resolver.resolve_with_stages(parse("models:/m@production"))
+    named = replace(parse("models:/m@production"), before="features=models:/s/2")
+    (stage,) = resolver.resolve_with_stages(named).stages
+    assert (stage.name, stage.model, stage.version) == ("features", "s", "2")
+    alone = replace(parse("models:/m@production"), before="none")
+    assert resolver.resolve_with_stages(alone).stages == ()
 
 
 def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -> None:
@@ -227,11 +268,17 @@ def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -
     assert served(server) == (1, 1)
 
 
-def test_both_are_served_from_the_cache_without_a_registry(pair: Registry, serve: Serve) -> None:
-    server = serve().wait_until_ready()
-    wait_for(lambda: list(pair.directory.rglob("served/*.json")))
-    server.end()
+def test_each_pair_is_served_from_the_cache_without_a_registry(
+    pair: Registry, serve: Serve
+) -> None:
+    pairs = {(2, 1): ["--before", "models:/s/2"], (1, 1): []}
+    for recorded, (both, options) in enumerate(pairs.items(), 1):
+        server = serve(*options).wait_until_ready()
+        assert served(server) == both
+        wait_for(lambda n=recorded: len(list(pair.directory.rglob("served/*.json"))) == n)
+        server.end()
     pair.database.rename(pair.directory / "away.db")
     pair.database.mkdir()  # which no database can be opened in
     shutil.rmtree(pair.directory / "artifacts")
-    assert served(serve().wait_until_ready()) == (1, 1)
+    for both, options in pairs.items():
+        assert served(serve(*options).wait_until_ready()) == both

@@ -197,6 +197,28 @@ def test_a_lost_server_is_told_and_found_again(comments: Page) -> None:
     expect(comments.get_by_role("alert").first).to_be_empty()
 
 
+def test_the_stages_before_a_model_are_shown_with_their_replicas(
+    page: Page, server: Server
+) -> None:
+    stages = [
+        {"name": "lookup", "version": "3", "replicas": 4},
+        {"name": "tokens", "version": "2", "replicas": 1},
+    ]
+
+    def behind_stages(route: Route) -> None:
+        response = route.fetch()
+        state = response.json()
+        state["model"] |= {"stages": stages, "replicas": 7}
+        route.fulfill(response=response, json=state)
+
+    page.route("**/status.json*", behind_stages)
+    page.goto(address(server, COMMENTS))
+    facts = page.locator("#serving dl > div")
+    prepared = "lookup 3 (4 replicas), then tokens 2 (1 replica)"
+    expect(facts.filter(has_text="Rows prepared by")).to_contain_text(prepared)
+    expect(facts.last).to_have_text("Replicas2")
+
+
 def test_everything_is_asked_for_below_the_prefix_that_it_is_mounted_at(
     page: Page, server: Server
 ) -> None:

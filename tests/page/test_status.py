@@ -37,6 +37,7 @@ def test_the_state_names_all_models_and_tells_the_one_that_is_named_or_alone_at_
     told = found["model"]
     assert (told["name"], told["version"], told["alias"]) == (COMMENTS, "1", "production")
     assert (told["replicas"], told["waiting"], told["in_progress"]) == (1, 0, 0)
+    assert told["stages"] == []
 
 
 def test_the_counters_are_those_of_the_metrics(server: Server) -> None:

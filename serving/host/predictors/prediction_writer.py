@@ -101,7 +101,7 @@ class ModelPredictions:
         if (start, end) != (0, self._rows):
             raw = raw.iloc[start:end] if hasattr(raw, "iloc") else raw[start:end]
         if isinstance(raw, pd.DataFrame):
-            return {str(name): raw.iloc[:, at] for at, name in enumerate(raw.columns)}
+            return {str(name): cells for name, cells in raw.items()}
         if isinstance(raw, dict):
             return {str(name): values for name, values in raw.items()}
         return _by_name(raw) if isinstance(raw, list) else {BARE: raw}
@@ -114,7 +114,7 @@ class ModelPredictions:
             return None
         if not isinstance(self._raw, pd.DataFrame):
             return pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False)
-        if any(map(_needs_metadata, self._raw.dtypes)):
+        if any(_needs_metadata(cells.dtype) for cells in columns.values()):
             return pa.Table.from_pandas(self._raw, preserve_index=False)
         return pa.table({name: pa.Array.from_pandas(cells) for name, cells in columns.items()})
 

@@ -100,7 +100,7 @@ async def test_the_answer_of_the_canary_names_its_arm_and_version() -> None:
     request, outcome = both.ask()
     both.canary.answer(OK)
     assert await outcome == OK
-    assert (request.version, request.headers) == ("2", ((b"x-model-arm", b"canary"),))
+    assert (request.version, request.arm) == ("2", b"canary")
     assert both.counts("arm_requests") == {("2", "canary"): 1}
 
 
@@ -114,7 +114,7 @@ async def test_production_answers_what_the_canary_fails(reason: str) -> None:
     assert not both.production.requests[0].item.mark_failures  # nobody would take the marks off
     both.production.answer(OK)
     assert await outcome == OK
-    assert (request.version, request.headers) == ("1", ((b"x-model-arm", b"production"),))
+    assert (request.version, request.arm) == ("1", b"production")
     counted = {("2", "canary", reason.removesuffix(" of the model")): 1}
     assert both.counts("arm_failures") == counted
 

@@ -72,7 +72,7 @@ def request(*, left: bool = False) -> PredictionRequest:
 
 
 async def started(
-    *failures: int, wait: float = 0.0, requests: int = 100
+    *failures: int, wait: float = 0.0, requests: int = 100, metrics: Metrics | None = None
 ) -> tuple[VersionPool, list[FakeReplica]]:
     """A pool with one replica; its hosts fail so many times, in the order of their making."""
     made: list[FakeReplica] = []
@@ -85,7 +85,9 @@ async def started(
         replicas=1, load_timeout=1.0, predict_timeout=1.0,
         queue=QueueLimits(requests, 10**6, 10**6), batches=BatchLimits(100, 10**6, wait),
     )  # fmt: skip
-    pool = VersionPool("m", "1", Path(), settings=settings, metrics=Metrics(), spawn=spawn)
+    pool = VersionPool(
+        "m", "1", Path(), settings=settings, metrics=metrics or Metrics(), spawn=spawn
+    )
     await pool.start(another_serves=False)  # its hosts are no processes with a priority
     return pool, made
 
@@ -227,3 +229,19 @@ async def test_those_who_wait_at_a_swap_go_to_the_next_generation() -> None:
     new.adopt(old.release())
     await old.close(lambda: new)
     assert await answered(requests) == [200] * 5
+
+
+@in_a_loop
+async def test_the_gauge_of_a_version_counts_all_its_pools_and_goes_with_the_last() -> None:
+    metrics = Metrics()
+
+    def counted() -> list[float]:
+        (family,) = metrics.replicas.collect()
+        return [one.value for one in family.samples]
+
+    (first, _), (second, _) = await started(metrics=metrics), await started(metrics=metrics)
+    assert counted() == [2]
+    await first.close(lambda: None)
+    assert counted() == [1]
+    await second.close(lambda: None)
+    assert counted() == []

@@ -39,7 +39,9 @@ from cloche.serving.settings import Settings
 from cloche.training.errors import TwinRefused
 from tests import warm
 from tests.broken_servers import Old, answering
+from tests.lifecycle import make_stages as made
 from tests.lifecycle.registry import Registry
+from tests.lifecycle.test_stages import register
 from tests.shell import environment, free_port
 from tests.stores import stores
 
@@ -235,6 +237,27 @@ def keys_for_everybody(setup: Setup) -> None:
     setup.options["--api-keys-file"] = str(keys)
 
 
+def a_stage(kind: str) -> Break:
+    """Version 2 of the stage before a model, which fits version 1 alone, in production."""
+
+    def break_it(setup: Setup) -> None:
+        register(setup.registry, "s", made.STAGE, kind)
+        register(setup.registry, "n", made.MODEL)
+        client = setup.registry.client
+        client.set_model_version_tag("n", "1", "cloche.before", "models:/s@production")
+        client.set_registered_model_alias("s", "previous", "1")
+        client.set_registered_model_alias("s", "production", "2")
+        setup.arguments = ["models:/n@production"]
+
+    return break_it
+
+
+def rolls_back(setup: Setup, text: str) -> None:
+    words = re.search(r"cloche (rollback \w+)", text)[1].split()
+    done = CliRunner().invoke(cloche, [*words, "--force"], env=setup.variables)
+    assert done.exit_code == 0, done.output
+
+
 def few_files(setup: Setup) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
@@ -397,6 +420,12 @@ FAULTS: dict[str, tuple[Break, tuple[str, str], str, str, Mend | None]] = {
         no_twin_of_a_folder, ("warn", "twin"),
         "not beside the model", "--no-acceleration",
         lambda setup, text: setup.arguments.append(re.search(r"serve it with (--\S+),", text)[1])),
+    "a stage without a column": (
+        a_stage(made.WRONG_COLUMN), ("fail", "stages"), "n 1 takes 'b', which the stage before it, "
+        "s 2, does not answer", "cloche rollback s", rolls_back),
+    "a stage with another type": (
+        a_stage(made.WRONG_TYPE), ("fail", "stages"), "n 1 takes 'b' as double, and the stage "
+        "before it, s 2, answers string", "cloche rollback s", rolls_back),
     "nothing to serve": (
         lambda setup: (no_alias(setup), arguments("--all")(setup)), ("warn", "models"),
         "has the alias production", "cloche promote", promotes),

@@ -17,6 +17,8 @@ FOLLOWED = parse("models:/m@production")
 class Client:
     """A registry whose newest page is version 3, and whose alias is on version 1."""
 
+    tracking_uri = "https://me:secret@host:1/mlflow/"
+
     def search_registered_models(self, max_results: int) -> list[Any]:
         return []
 
@@ -70,7 +72,6 @@ def test_a_version_is_told_without_evidence_that_cannot_be_read(
 
 def test_a_link_to_the_evidence_holds_no_password(history: History, monkeypatch) -> None:
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
-    monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: "https://me:secret@host:1/mlflow/")
     newest = history.versions(FOLLOWED)[0]
     assert newest["evidence"]["link"] == "https://host:1/mlflow/#/experiments/7/runs/run3"
 

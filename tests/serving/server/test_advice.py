@@ -66,6 +66,10 @@ OPTIONS: dict[str, tuple[list[str], str, Callable[[list[str], list[str]], list[s
         [*LOCAL, "--all"], r"leave out the model URIs .*, or (--all)\.",
         lambda g, said: [one for one in g if one not in said],
     ),
+    "a stage beside two models": (
+        [*LOCAL, "models:/n@production", "--before", "models:/s@production"],
+        r"(--before) names the stage .*: name it by the tag", lambda g, said: g[: g.index(*said)],
+    ),
     "two of one name": (
         [*LOCAL, "models:/late flights@canary", "models:/late flights/2"],
         r"a name of its own: (.*)",

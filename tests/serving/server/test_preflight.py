@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cloche.serving.errors import SettingsError
+from cloche.serving.errors import ModelUriError, SettingsError
 from cloche.serving.server.preflight import check
 from cloche.serving.settings import Settings
 
@@ -18,6 +18,14 @@ def test_the_models_are_told_when_nothing_is_wrong(tmp_path: Path, pem: Path) ->
     models = ("models:/a@production", "b=models:/a@canary")
     tls = {"tls_certificate": pem / "certificate", "tls_key": pem / "key"}
     assert [uri.name for uri in check(settings(tmp_path, models=models, **tls))] == ["a", "b"]
+
+
+def test_a_stage_is_told_with_the_model_or_refused_by_its_option(tmp_path: Path) -> None:
+    (uri,) = check(settings(tmp_path, before="features=models:/s@production"))
+    assert uri.before == "features=models:/s@production"
+    assert check(settings(tmp_path, before="none"))[0].before == "none"
+    with pytest.raises(ModelUriError, match="--before nonsense: there is no such folder"):
+        check(settings(tmp_path, before="nonsense"))
 
 
 @pytest.mark.parametrize(

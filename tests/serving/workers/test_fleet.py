@@ -1,6 +1,7 @@
 """How all workers switch, with workers that answer when the test says so."""
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -111,7 +112,7 @@ class Workers:
 
     def pool(self, version: str) -> VersionOnWorkers:
         resolved = ResolvedVersion(version, "", version, version)
-        return VersionOnWorkers(self.fleet, "m", resolved, cast("Any", "/path"), None)
+        return VersionOnWorkers(self.fleet, "m", resolved, [(Path("/path"), None)])
 
 
 @in_a_loop
