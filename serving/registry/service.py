@@ -54,7 +54,7 @@ class Service:
     def resolve_arms(self, uri: dict[str, Any], canary: bool) -> dict[str, Any]:
         """Return what `resolve` does, and under the key `canary` the canary if it is asked for."""
         resolved = self.resolve(uri)
-        return resolved | {"canary": self._canary(uri["model"])} if canary else resolved
+        return resolved | {"canary": self._canary(ModelUri.from_json(uri))} if canary else resolved
 
     def end_canary(self, model: str, version: str, state: str) -> None:
         """Record the end of a canary in the registry."""
@@ -85,13 +85,14 @@ class Service:
         resolved = self._cache.last_good(uri)
         return asdict(resolved) if resolved else None
 
-    def _canary(self, model: str) -> dict[str, Any] | None:
+    def _canary(self, uri: ModelUri) -> dict[str, Any] | None:
         """Return the canary with its stages, or with the problem that those cannot be found."""
-        found = self._resolver.find_canary(model)
-        if found is None or not found.before:
+        found = self._resolver.find_canary(uri.model)
+        if found is None or not (uri.before or found.before):
             return asdict(found) if found else None
         try:
-            return asdict(self._resolver.resolve_with_stages(with_alias(model, CANARY)))
+            canary = replace(with_alias(uri.model, CANARY), before=uri.before)
+            return asdict(self._resolver.resolve_with_stages(canary))
         except VersionRefused as error:
             return asdict(replace(found, problem=str(error)))
 
