@@ -109,6 +109,7 @@ bench: install  ## measure everything, and write benchmarks/results.md
 	$(BIN)/python -m benchmarks.breakdown
 	$(BIN)/python -m benchmarks.batch
 	$(BIN)/python -m benchmarks.protocols
+	$(BIN)/python -m benchmarks.stages
 
 bench-quick: install  ## the same, one model and short: a look, not a result
 	$(BIN)/python -m benchmarks --models twelve --connections 1 64 --rounds 1 --seconds 2 --warm-up 1 --output .bench/quick
@@ -116,6 +117,7 @@ bench-quick: install  ## the same, one model and short: a look, not a result
 	$(BIN)/python -m benchmarks.breakdown --output .bench/quick
 	$(BIN)/python -m benchmarks.batch --rows 200000 --output .bench/quick
 	$(BIN)/python -m benchmarks.protocols --connections 64 --rounds 1 --seconds 2 --output .bench/quick
+	$(BIN)/python -m benchmarks.stages --works computes --rounds 1 --seconds 2
 
 clean:  ## remove .venv and caches; the registry (mlflow.db, mlruns/) stays
 	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build

@@ -32,24 +32,26 @@ def python_of(contender: str, root: Path) -> Path:
     file = REQUIREMENTS / f"{contender}.txt"
     if not file.exists():
         return Path(sys.executable)
-    wanted = [file.read_text(), *_model_libraries()]
-    folder = root / f"{contender}-{content_key(wanted)}"
+    requirements = file.read_text().splitlines()
+    return environment_of(contender, [*requirements, *_model_libraries()], root)
+
+
+def environment_of(name: str, requirements: list[str], root: Path) -> Path:
+    """Return the interpreter of an environment, which is made if it does not exist.
+
+    Raises:
+        NotBuilt: The installer failed.
+    """
+    folder = root / f"{name}-{content_key(requirements)}"
     python = folder / "bin" / "python"
     done = folder / "complete"
     if not done.exists():
-        print(f"making the environment of {contender}", flush=True)
+        print(f"making the environment of {name}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--python", sys.executable, str(folder))
-        _uv(
-            "pip",
-            "install",
-            "--compile-bytecode",
-            "--python",
-            str(python),
-            "-r",
-            str(file),
-            *_model_libraries(),
-        )
+        listed = folder / "requirements.txt"
+        listed.write_text("\n".join(requirements))
+        _uv("pip", "install", "--compile-bytecode", "--python", str(python), "-r", str(listed))
         done.touch()
     return python
 

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
+_EXAMPLES = Path(__file__).parents[1] / "examples"
 PACKAGES = {
     "airflow": "apache-airflow==3.3.2",
+    # it allows no pandas 3
+    "feast": (_EXAMPLES / "features_by_key" / "requirements.txt").read_text().strip(),
     "kserve": "kserve==0.21.0",
     "mlflow": "mlflow==2.20.3 sqlalchemy<2.1",  # it allows a later one, and cannot use it
     "triton": "tritonclient[grpc,http]==2.73.0",
     "ville": "ville==0.1.0",
 }
+UV_CACHE = Path("~/.cache/uv").expanduser()  # what it fetched once for all
 CACHE = Path("~/.cache/cloche-tests").expanduser()
 _UV = [sys.executable, "-m", "uv", "--quiet"]
 

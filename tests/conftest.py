@@ -28,7 +28,7 @@ hypothesis.settings.register_profile("once", deadline=None, max_examples=20)
 # The workers end together when what takes long begins first: groups that take a minute or more,
 # then everything else that starts processes, and the quick tests, by the thousand, to fill up.
 LONGEST = (
-    "container", "help", "readme", "deploy", "spark", "team", "whole_way", "page",
+    "container", "help", "readme", "features", "deploy", "spark", "team", "whole_way", "page",
     "users_folder", "deployments", "python314", "agreement", "help_shop", "kill",
 )  # fmt: skip
 

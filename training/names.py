@@ -5,6 +5,7 @@ PREVIOUS = "previous"
 CHALLENGER = "challenger"
 
 GATE = "cloche.gate"
+ACCEPTED = ("passed", "forced")  # the outcomes of the gate with which a version may serve
 GATE_RUN = "cloche.gate_run_id"
 DIGEST = "cloche.digest"
 ACCELERATED = "cloche.accelerated"
@@ -14,6 +15,12 @@ PROMOTED_AT = "cloche.promoted_at"
 PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"
 REPLACED_AT = "cloche.replaced_at"
+BEFORE = "cloche.before"  # the URI of the stage before the version
+BEFORE_PREVIOUS = "cloche.before_previous"  # the stage before it until its stage changed; JSON
+STAGES = "cloche.stages"  # of an evidence run: the URIs of the stages that were judged
+
+# In the place of a stage's URI: no stage.
+NO_STAGE = "none"
 
 # In a model's metadata: the key of its gate's policy, and the version of the policy's format.
 METADATA = "cloche"

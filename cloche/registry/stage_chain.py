@@ -5,6 +5,7 @@ a folder: `write_chain` writes such a folder for several versions, whose signatu
 the first stage and the outputs of the model. MLflow loads it with `serving/host/stage_chain.py`.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cloche.registry.stage_fit import misfit
 
 LOADER = "cloche.serving.host.stage_chain"
 _REQUIREMENTS = "requirements.txt"
+_NAMES = "members"  # the key of the versions' names in the chain's MLmodel
 _EXAMPLE_FILES = ("artifact_path", "serving_input_path")  # keys of what MLflow notes of an example
 
 
@@ -63,7 +65,8 @@ def write_chain(folder: Path, members: Sequence[Member]) -> None:
         signature=_signature(first, last),
         saved_input_example_info=_example(folder, members[0], first),
     )  # fmt: skip
-    pyfunc.add_to_model(chain, loader_module=LOADER, data=".", python_env=python_env)
+    names = {_NAMES: [member.name for member in members]}
+    pyfunc.add_to_model(chain, loader_module=LOADER, data=".", python_env=python_env, **names)
     chain.save(str(folder / "MLmodel"))
 
 
@@ -72,6 +75,26 @@ def member_folders(chain: Path) -> list[Path]:
     places = sorted(int(one.name) for one in chain.iterdir() if one.name.isdecimal())
     # MLflow refuses files that a link leads to
     return [(chain / str(place)).resolve() for place in places]
+
+
+def member_names(chain: Path) -> list[str]:
+    """Return the names of the versions of a chain, in order."""
+    return list(Model.load(str(chain)).flavors[pyfunc.FLAVOR_NAME][_NAMES])
+
+
+def check_pythons(chain: Path) -> None:
+    """Check that one environment fits all versions of a chain.
+
+    Raises:
+        ChainMisfit: The versions were logged with different Pythons.
+    """
+    pythons = [python_version(folder) for folder in member_folders(chain)]
+    if len(set(pythons)) > 1:
+        logged = ", ".join(map("{} with Python {}".format, member_names(chain), pythons))
+        raise ChainMisfit(
+            f"No environment fits all of its versions: {logged}. Log them with the same Python, "
+            "or leave --env-manager out."
+        )
 
 
 def _check_fit(members: Sequence[Member], models: Sequence[Model]) -> None:
@@ -120,12 +143,13 @@ def _contents(path: Path) -> dict[str, bytes]:
 
 def _signature(first: Model, last: Model) -> ModelSignature | None:
     """Return the inputs of the first stage with the outputs and the parameters of the model."""
-    inputs = first.signature.inputs if first.signature else None
     outputs = last.signature.outputs if last.signature else None
     params: Any = last.signature.params if last.signature else None
-    if inputs is None and outputs is None and params is None:
-        return None
-    return ModelSignature(inputs, outputs, params)
+    if first.signature is None:
+        return ModelSignature(None, outputs, params) if outputs or params else None
+    signature: ModelSignature = copy.copy(first.signature)  # with what it says of type hints
+    signature.outputs, signature.params = outputs, params
+    return signature
 
 
 def _example(folder: Path, member: Member, first: Model) -> dict[str, Any] | None:

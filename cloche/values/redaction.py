@@ -16,6 +16,7 @@ import pandas as pd
 
 CUT = "…"
 _CHARACTERS = 300
+_NOTED = "raised in the "
 _QUOTES_ROWS = "Failed to predict data"
 _WRAPPERS = ("Failed to enforce schema", _QUOTES_ROWS, "Encountered an unexpected")
 _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
@@ -30,15 +31,28 @@ def describe_error(error: BaseException, rows: Any = None) -> str:
         rows: The table, array or record that the error is about; its values are cut from the
             message.
     """
+    raised_by = raised_in(error)
+    where = f" (in the {raised_by})" if raised_by else ""
     error = root_error(error)
     message = _text(error)
     if message.startswith(_WRAPPERS):
-        return type(error).__name__
+        return type(error).__name__ + where
     names: list[str] = []
     if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
         names = [found[2] for found in _QUOTED.finditer(message)]  # names of modules, files
     shown = redact(message, rows, names)
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    return (f"{type(error).__name__}: {shown}" if shown else type(error).__name__) + where
+
+
+def note_origin(error: BaseException, raised_by: str) -> None:
+    """Note on an error which of several versions raised it, like `stage flight-features 3`."""
+    error.add_note(f"{_NOTED}{raised_by}")
+
+
+def raised_in(error: BaseException) -> str:
+    """Return what `note_origin` noted on an error; empty without a note."""
+    notes = getattr(error, "__notes__", ())
+    return next((one.removeprefix(_NOTED) for one in notes if one.startswith(_NOTED)), "")
 
 
 def root_error(error: BaseException) -> BaseException:

@@ -65,8 +65,8 @@ class Predictions:
         self._settings = settings
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
-        prefix = os.urandom(6).hex().encode()
-        self._ids = map(b"%b-%x".__mod__, zip(itertools.repeat(prefix), itertools.count(1)))
+        pattern = f"{os.urandom(6).hex()}-%x".encode()
+        self._ids = map(pattern.__mod__, itertools.count(1))
 
     async def answer(self, target: RouteTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request over HTTP."""

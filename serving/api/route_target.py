@@ -1,6 +1,6 @@
 """The target of a prediction request: the model, its version, and the protocol."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
@@ -39,8 +39,8 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool | Stage
         )  # fmt: skip
     if version is not None and version != current.version:
         current = _named_pool(model, version)
-    assert isinstance(current, VersionPool | StagedPool)  # noqa: S101  # a parent of workers has others
-    return current
+    # a parent of workers has other pools, and answers no predictions
+    return cast("VersionPool | StagedPool", current)
 
 
 def _named_pool(model: ServedModel, version: str) -> ServedPool:

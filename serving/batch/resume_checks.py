@@ -9,6 +9,7 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
+from cloche.registry.stage_chain import ChainMisfit, check_pythons, member_folders
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs
@@ -21,7 +22,7 @@ from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.scoring.kept_proofs import KeptProofs
 from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
-from cloche.serving.errors import JobFailed, JobRefused, SettingsError
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError, VersionRefused
 from cloche.values import tensors
 from cloche.values.progress import Say
 
@@ -63,7 +64,7 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Say) -> Jo
         SettingsError: The input lacks columns that the output should have.
         ServingError: The version cannot be pinned.
     """
-    model = pin(request.model, request.cache)
+    model = pin(request.model, request.cache, request.before)
     environment = _environment(request, model)
     if differs := environment["differs"]:
         say(
@@ -78,7 +79,8 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Say) -> Jo
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    csv_options = _csv_options(request, inputs, description, say)
+    takes_rows = member_folders(Path(model.path))[0] if model.stages else model.path
+    csv_options = _csv_options(request, inputs, Model.load(takes_rows), say)
     _refuse_lacking(inputs, _needed(schema), f", which {model} needs")
     layout = _layout(request, inputs, output)
     features = _features(request, inputs, schema)
@@ -205,8 +207,17 @@ def resume_job(
 
 
 def _environment(request: JobOptions, model: PinnedVersion) -> dict[str, Any]:
-    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`."""
+    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`.
+
+    Raises:
+        VersionRefused: No environment fits the version and its stages.
+    """
     local = request.env_manager == LOCAL
+    if model.stages and not local:
+        try:
+            check_pythons(Path(model.path))
+        except ChainMisfit as misfit:
+            raise VersionRefused(f"{model}: {misfit}") from misfit
     return {
         "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
     }  # fmt: skip
@@ -237,9 +248,10 @@ def _other_options(request: JobOptions, inputs: Inputs, output: Output, before: 
     given = merge({}, request.options).options
     if any(before.csv_options.get(name) != value for name, value in given.items()):
         return "it was begun with other --options"
-    if request.model != before.model.uri or not request.resume:
-        model = pin(request.model, request.cache)
-        if (model.artifacts, model.digest) != (before.model.artifacts, before.model.digest):
+    begun = before.model.uri, before.model.before
+    if (request.model, request.before) != begun or not request.resume:
+        model = pin(request.model, request.cache, request.before)
+        if model.identity != before.model.identity:
             return f"it was begun with {before.model}, and {request.model} is {model} now"
     if before.model.twin and not request.acceleration:
         return "it was begun with the accelerated twin"

@@ -26,6 +26,7 @@ from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
+from cloche.serving.registry.names import ALONE
 from cloche.values.progress import Say
 
 
@@ -43,7 +44,7 @@ def score(
     """
     overlap_checks.refuse(
         str(output), output.written(request.cache), inputs.reads(),
-        [request.model, str(Path.cwd()), str(request.cache)],
+        [request.model, *{request.before} - {"", ALONE}, str(Path.cwd()), str(request.cache)],
     )  # fmt: skip
     started = perf_counter()
     with locked_work_dir(output.place.work(output.name, request.cache), str(output)) as work_dir:

@@ -1,5 +1,11 @@
-"""Pins the version behind a model URI: resolves it once, downloads it and checks its digest."""
+"""Pins the version behind a model URI: resolves it once, downloads it and checks its digest.
 
+A version with stages before it is pinned with them. The job then has the folder of a model that
+chains all versions, so that nothing that scores, reads or writes rows knows of stages.
+"""
+
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,56 +13,116 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from cloche.registry.connect_timeout import require_stores
+from cloche.registry.stage_chain import ChainMisfit, Member, write_chain
 from cloche.registry.version_digest import digest_tree
-from cloche.serving.batch.job.pinned_job import PinnedVersion
+from cloche.serving.batch.job.pinned_job import PinnedStage, PinnedVersion
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import VersionRefused
+from cloche.serving.host.reference_profile import write_joint_profile
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
+from cloche.serving.registry.names import ALONE
+from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver, translated_errors
-from cloche.serving.registry.uri import parse
+from cloche.serving.registry.uri import ModelUri, parse
 
 
-def pin(uri: str, cache_directory: Path) -> PinnedVersion:
-    """Return the version that `uri` refers to now, with the twin that the registry names.
+def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
+    """Return the version that `uri` refers to now, with its stages, or its twin if it has none.
+
+    Args:
+        uri: The model URI.
+        cache_directory: The directory of downloaded versions.
+        before: The URI of the stage before the version; ALONE for no stage; empty for the one that
+            the version's tag names, if any.
 
     Raises:
-        ModelUriError: `uri` is not a model URI.
-        VersionRefused: No such version exists, or its artifacts were altered since its promotion.
+        ModelUriError: `uri` or `before` is not a model URI.
+        VersionRefused: No such version exists, its artifacts were altered since its promotion, or
+            the stage does not fit it.
         RegistryUnreachable: The registry or the artifact store does not answer.
     """
     parsed = parse(uri)
-    if parsed.model:
-        with translated_errors(uri):
-            require_stores()
-    target = Resolver(MlflowClient).resolve(parsed)
-    cache = Cache(cache_directory, registry_name())
-    with awaiting(f"the store of {uri}"):
-        path = fetch(target, cache).absolute()
-    description = yaml.safe_load((path / "MLmodel").read_text()) or {}
-    return PinnedVersion(
-        uri=parsed.text,
-        name=parsed.name,
-        version=target.version,
-        run_id=str(description.get("run_id") or ""),
-        model_id=str(description.get("model_id") or ""),
-        digest=target.digest or digest_tree(path),
-        path=str(path),
-        artifacts=target.artifacts,
-        twin=target.twin,
-    )
+    stages = [] if before in ("", ALONE) else [parse(before)]
+    resolver = _resolver(*stages, parsed)
+    if before:
+        resolved = [*map(resolver.resolve_with_stages, stages), resolver.resolve(parsed)]
+    else:
+        resolved = [resolver.resolve_with_stages(parsed)]
+    versions = [version for one in resolved for version in (*one.stages, one)]
+    return replace(_pinned(parsed, versions, cache_directory), before=before)
 
 
 def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
-    """Return the same version for a resumed job, downloaded again if it is not in the cache.
+    """Return the same versions for a resumed job, downloaded again if they are not in the cache.
 
     Raises:
-        VersionRefused: The version no longer exists, or its artifacts have changed.
+        VersionRefused: A version no longer exists, or its artifacts have changed.
     """
-    found = pin(pinned.artifacts, cache_directory)
-    if found.digest != pinned.digest:
+    exact = [*(stage.artifacts for stage in pinned.stages), pinned.artifacts]
+    uris = [parse(artifacts) for artifacts in exact]
+    found = _pinned(uris[-1], [*map(_resolver(*uris).resolve, uris)], cache_directory)
+    if (found.digest, found.stages) != (pinned.digest, pinned.stages):
         raise VersionRefused(
             f"{pinned}: its artifacts are not those that the job began with. Begin anew with "
             "--overwrite."
         )
     return replace(pinned, path=found.path)
+
+
+def _resolver(*uris: ModelUri) -> Resolver:
+    """Return a resolver of these URIs, for which the registry answers if one of them needs it."""
+    if any(uri.model for uri in uris):
+        with translated_errors(uris[-1].text):
+            require_stores()
+    return Resolver(MlflowClient)
+
+
+def _pinned(
+    uri: ModelUri, versions: Sequence[ResolvedVersion], cache_directory: Path
+) -> PinnedVersion:
+    """Return the last of these versions with the others as its stages, fetched and checked."""
+    cache = Cache(cache_directory, registry_name())
+    with awaiting(f"the store of {uri.text}"):
+        folders = [fetch(one, cache).absolute() for one in versions]
+    *stages, model = [
+        PinnedStage(
+            one.model or parse(one.artifacts).name, one.version, one.digest or digest_tree(folder),
+            one.artifacts,
+        )
+        for one, folder in zip(versions, folders, strict=True)
+    ]  # fmt: skip
+    path = _chained([*stages, model], folders, cache) if stages else folders[-1]
+    description = yaml.safe_load((path / "MLmodel").read_text()) or {}
+    return PinnedVersion(
+        uri=uri.text,
+        name=uri.name,
+        version=model.version,
+        run_id=str(description.get("run_id") or ""),
+        model_id=str(description.get("model_id") or ""),
+        digest=model.digest,
+        path=str(path),
+        artifacts=model.artifacts,
+        twin="" if stages else versions[-1].twin,  # a twin takes the model's own inputs
+        stages=tuple(stages),
+    )
+
+
+def _chained(versions: Sequence[PinnedStage], folders: Sequence[Path], cache: Cache) -> Path:
+    """Return the folder of a model that chains versions; it is in the cache as versions are.
+
+    Raises:
+        VersionRefused: The versions do not fit each other.
+    """
+    names = [f"{one.name} {one.version}".rstrip() for one in versions]
+    digests = [one.digest for one in versions]
+    identity = json.dumps(["chain", names, digests, [str(folder) for folder in folders]])
+
+    def write(chain: Path) -> None:
+        write_chain(chain, list(map(Member, names, folders)))
+        write_joint_profile(chain, folders[0], folders[-1])
+
+    try:
+        return cache.directory(identity, write).absolute()
+    except ChainMisfit as misfit:
+        raise VersionRefused(str(misfit)) from misfit

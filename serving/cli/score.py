@@ -28,11 +28,12 @@ from cloche.values.passwords import without_password
 HELP = """Score a table of any size, in parts; nothing is lost or doubled.
 
 MODEL_URI is models:/NAME@production or any other MLflow model URI; the version behind it is pinned
-when the job starts. INPUT is a file, a glob, a directory or a URI like s3://BUCKET/day/, in CSV,
-JSON lines, Parquet or Arrow; with --query it is a SQLAlchemy URL; - is standard input. OUTPUT is a
-file that ends in .parquet, .csv or .jsonl, or a directory of parts, and appears under its name when
-it is complete; - is standard output. Rows that the model refuses are written to a quarantine file
-beside it, with row number (from 0) and reason; the exit code is then 4.
+when the job starts, with the stages that prepare its rows (docs/stages.md). INPUT is a file, a
+glob, a directory or a URI like s3://BUCKET/day/, in CSV, JSON lines, Parquet or Arrow; with --query
+it is a SQLAlchemy URL; - is standard input. OUTPUT is a file that ends in .parquet, .csv or .jsonl,
+or a directory of parts, and appears under its name when it is complete; - is standard output. Rows
+that the model refuses are written to a quarantine file beside it, with row number (from 0) and
+reason; the exit code is then 4.
 
 An OUTPUT in an object store (s3://, gs://, abfs:// and others that fsspec supports) has the same
 files, uploaded after all rows are scored; manifest and _SUCCESS are last. Endpoint and credentials
@@ -73,6 +74,13 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
 @click.argument("source", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
 @click.option(
+    "--before",
+    metavar="URI",
+    default=_DEFAULTS["before"],
+    show_default="the version's tag cloche.before",
+    help="The stage that prepares the rows for the model, or none if INPUT has prepared rows.",
+)
+@click.option(
     "--input-format",
     type=click.Choice(INPUT_FORMATS),
     show_default="by the name",
@@ -108,7 +116,7 @@ _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(JobOptions)
     "--stamp",
     "stamped",
     is_flag=True,
-    help="Name model, version and run in each row, and not only in Parquet's metadata.",
+    help="Name model, version, stages and run in each row, and not only in Parquet's metadata.",
 )
 @click.option(
     "--resume", is_flag=True, help="Go on with a job that did not finish, if there is one."

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from cloche.serving.processes.frames import FrameReader, Kind, ProtocolError
 
-Frame = tuple[Kind, memoryview]
+Frame = tuple[Kind, bytes]
 OnAnswer = Callable[[Frame | None], None]
 
 _FULL_LOAD = (Kind.READY, Kind.FAILED)
@@ -89,7 +89,7 @@ class Channel(asyncio.Protocol):
             self._transport.close()
 
     @staticmethod
-    def read_control(payload: memoryview) -> dict[str, Any]:
+    def read_control(payload: bytes) -> dict[str, Any]:
         """The JSON in the payload of a control frame."""
-        message: dict[str, Any] = json.loads(bytes(payload))
+        message: dict[str, Any] = json.loads(payload)
         return message

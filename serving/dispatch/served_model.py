@@ -35,6 +35,7 @@ class ServedModel:
 
     Attributes:
         uri: The model URI that it follows.
+        name: The name under which it is served.
         current: The version pool that takes requests; None until the first version is warm.
         arms: What takes the requests instead while a canary serves beside it; None without one.
         since: The time at which that version pool took over.
@@ -53,6 +54,7 @@ class ServedModel:
         make: MakeVersionPool,
     ) -> None:
         self.uri = uri
+        self.name = uri.name
         self.current: ServedPool | None = None
         self.arms: Arms | None = None
         self.since: datetime | None = None
@@ -71,11 +73,6 @@ class ServedModel:
         self._loads = Tasks()
         self._retired: dict[asyncio.Task[None], ServedPool] = {}
         self._poller = RegistryPoller(registry, "resolve", _RESOLVE_SECONDS, uri=asdict(uri))
-
-    @property
-    def name(self) -> str:
-        """The name under which the model is served."""
-        return self.uri.name
 
     @property
     def ready(self) -> bool:

@@ -164,8 +164,10 @@ class StagedPool:
     def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
         """Create the request to one stage, whose answer goes to the next one."""
         request.stages = self._progress[stage]
+        # what earlier stages took is no wait for this one
+        arrived = asyncio.get_running_loop().time() if stage else request.arrived
         return PredictionRequest(
-            rows=request.rows, size=max(request.size, len(item.table)), arrived=request.arrived,
+            rows=request.rows, size=max(request.size, len(item.table)), arrived=arrived,
             deadline=request.deadline,
             item=item._replace(as_table=stage < len(self._pools) - 1),
             receiver=_StageReceiver(self, request, stage), client_left=request.unwanted,

@@ -224,8 +224,8 @@ class VersionPool:
 
     def _give_back_or_check(self, replica: Replica, result: Result) -> None:
         """Return a replica to the pool, or check it first if it has failed too many requests."""
-        if failures := sum(answer.status >= _FAILED for answer in result.answers):
-            replica.broken_check = replica.broken_check.after(failures)
+        if failed := [answer for answer in result.answers if answer.status >= _FAILED]:
+            replica.broken_check = replica.broken_check.after(len(failed))
             if replica.broken_check.is_due(began := self._loop.time()):
                 self._running[replica] = ()
                 replica.check(
@@ -252,9 +252,11 @@ class VersionPool:
 
     def _dispatch_soon(self) -> None:
         """Dispatch now if it is worth a batch, else when the requests that came were read."""
+        if not self._replicas.has_idle:
+            return
         if self._queue.worth_a_batch:
             self._dispatch()
-        elif self._scheduled_dispatch is None and self._replicas.has_idle:
+        elif self._scheduled_dispatch is None:
             self._scheduled_dispatch = self._loop.call_soon(self._run_scheduled_dispatch)
 
     def _run_scheduled_dispatch(self) -> None:

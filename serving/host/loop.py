@@ -46,7 +46,7 @@ def serve(front: socket.socket) -> None:
     if kind is not Kind.LOAD:
         raise ProtocolError(f"A host is told to load first, not {kind.name}.")
     host = _Host(front)
-    scorer = host.load(json.loads(bytes(payload)))
+    scorer = host.load(json.loads(payload))
     if scorer is None:
         return
     for kind, payload in frames:
@@ -111,7 +111,7 @@ class _Host:
         self.send(control(Kind.FAILED, {"reason": f"{type(error).__name__}: {error}"}))
 
 
-def _frames(front: socket.socket) -> Iterator[tuple[Kind, memoryview]]:
+def _frames(front: socket.socket) -> Iterator[tuple[Kind, bytes]]:
     reader = FrameReader()
     while data := front.recv(_CHUNK):
         yield from reader.feed(data)

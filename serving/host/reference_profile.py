@@ -18,6 +18,25 @@ def load_profile(artifacts: Path) -> dict[str, Any]:
     return profile if profile.get("schema") == _SCHEMA else {}
 
 
+def write_joint_profile(artifacts: Path, first: Path, last: Path) -> None:
+    """Write the profile of a model behind stages, if one is known.
+
+    Args:
+        artifacts: The folder for the profile.
+        first: The artifacts of the first stage, which takes the rows.
+        last: The artifacts of the model, whose predictions are the scores.
+    """
+    inputs, outputs = load_profile(first), load_profile(last)
+    if not (inputs or outputs):
+        return
+    joint = (outputs or inputs) | {
+        "columns": inputs.get("columns", {}), "scores": outputs.get("scores", {})
+    }  # fmt: skip
+    file = artifacts / _PLACE
+    file.parent.mkdir()
+    file.write_text(json.dumps(joint), encoding="utf-8")
+
+
 def usual_values(profile: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the values that a form can offer for each column: categories, or a range.
 

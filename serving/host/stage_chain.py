@@ -1,36 +1,74 @@
 """Loads a chain of versions as one MLflow model; `cloche/registry/stage_chain.py` writes them."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.registry.stage_chain import member_folders
+from cloche.registry.stage_chain import member_folders, member_names
 from cloche.serving.host import frameworks
+from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.stages import stage_table
+from cloche.values.redaction import note_origin
+
+_MODEL = "model"
 
 
 class Chain:
-    """Versions that score a table one after the other."""
+    """Versions that score a table one after the other.
 
-    def __init__(self, models: list[PyFuncModel]) -> None:
-        self._models = models
+    Attributes:
+        on_version: Called before each version scores, with `stage NAME VERSION` or `model`. An
+            error that a version raises has the same words as a note.
+    """
+
+    def __init__(self, versions: Sequence[tuple[str, PyFuncModel]]) -> None:
+        self._versions = [(name, InstrumentedModel(version)) for name, version in versions]
+        self.on_version: Callable[[str], object] = lambda _: None
 
     def predict(self, rows: Any, params: dict[str, Any] | None = None) -> Any:
         """Return what the last version answers to the rows that the others prepared.
 
         Raises:
-            RequestRefused: A stage answers with no table, or not with a row for each row.
+            RequestRefused: A stage answers with no table, or not with a row for each row; or a cell
+                is none of the next version's.
             Exception: Any error of MLflow's enforcement or of a version's code.
         """
-        *stages, model = self._models
-        for stage in stages:
-            count = len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
-            rows = stage_table(ModelPredictions(stage.predict(rows), count)).to_pandas()
-        return model.predict(rows, params) if params else model.predict(rows)
+        *stages, (_, model) = self._versions
+        for name, stage in stages:
+            self.on_version(name)
+            with _noted(name):
+                stage.predict(rows)
+                rows = stage_table(ModelPredictions(stage.raw, stage.rows)).to_pandas()
+        self.on_version(_MODEL)
+        with _noted(_MODEL):
+            model.predict(rows, params or None)
+        return model.raw
+
+    def get_raw_model(self) -> "Chain":
+        """Return the chain, which MLflow's wrapper gives by this method."""
+        return self
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Chain:  # noqa: ARG001
     """Load each version for MLflow, as its host would, which reads the configuration itself."""
-    return Chain([frameworks.load(folder) for folder in member_folders(Path(path))])
+    chain = Path(path)
+    names = [*(f"stage {name}" for name in member_names(chain)[:-1]), _MODEL]
+    versions = []
+    for name, folder in zip(names, member_folders(chain), strict=True):
+        with _noted(name):
+            versions.append((name, frameworks.load(folder)))
+    return Chain(versions)
+
+
+@contextmanager
+def _noted(name: str) -> Iterator[None]:
+    """Note on an error of the block which version raised it."""
+    try:
+        yield
+    except Exception as error:
+        note_origin(error, name)
+        raise

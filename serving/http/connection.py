@@ -191,8 +191,9 @@ class Connection(HttpToolsProtocol):
         head = [STATUS_LINE[status], _defaults.lines(self.server_state.default_headers)]
         for name, value in headers:
             head += (name, b": ", value, b"\r\n")
-        head.append(b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (content_type, len(body)))
-        self._buffered.write_at_once(b"".join((*head, body)))
+        end = b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % (content_type, len(body))
+        head += (end, body)
+        self._buffered.write_at_once(b"".join(head))
         if CLOSE in headers:
             self.transport.close()
         else:

@@ -18,6 +18,7 @@ class BufferedTransport:
         self._transport = transport
         self._loop = loop
         self._held: list[bytes] = []
+        self.is_closing = transport.is_closing  # each answer asks, and `__getattr__` takes longer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

@@ -38,6 +38,9 @@ class Kind(enum.IntEnum):
     CHECK = 7  # front: score the version's own input example again; a RESULT answers
 
 
+_KINDS = {kind.value: kind for kind in Kind}  # looked up here faster than by the enumeration
+
+
 class ProtocolError(Exception):
     """A frame is invalid or too long."""
 
@@ -140,12 +143,12 @@ def result(outcome: Result) -> bytes:
     return _framed(Kind.RESULT, parts)
 
 
-def read_batch(payload: memoryview) -> list[Item]:
+def read_batch(payload: bytes) -> list[Item]:
     """The requests in the payload of a `BATCH` frame."""
     return list(_items(payload))
 
 
-def read_result(payload: memoryview) -> Result:
+def read_result(payload: bytes) -> Result:
     """The answers in the payload of a `RESULT` frame."""
     try:
         count, total_seconds, predict_seconds, accelerated = _OUTCOME.unpack_from(payload)
@@ -157,14 +160,14 @@ def read_result(payload: memoryview) -> Result:
             body = payload[offset : offset + length]
             if len(body) != length:
                 raise ProtocolError("An answer is cut short.")
-            answers.append(Answer(status, body_type, rows, bytes(body), json_size))
+            answers.append(Answer(status, body_type, rows, body, json_size))
             offset += length
     except struct.error as error:
         raise ProtocolError("A result is cut short.") from error
     return Result(total_seconds, predict_seconds, accelerated, answers)
 
 
-def _items(payload: memoryview) -> Iterator[Item]:
+def _items(payload: bytes) -> Iterator[Item]:
     (count,) = _COUNT.unpack_from(payload)
     offset = _COUNT.size
     for _ in range(count):
@@ -176,17 +179,17 @@ def _items(payload: memoryview) -> Iterator[Item]:
         id_at = type_at + type_length
         body_at = id_at + id_length
         end = body_at + body_length
-        media_type, request_id = payload[type_at:id_at], payload[id_at:body_at]
         item = Item(
-            str(media_type, "latin-1"), bytes(payload[body_at:end]), str(request_id, "latin-1"),
-            str(payload[protocol_at:type_at], "ascii"), json_size,
+            payload[type_at:id_at].decode("latin-1"), payload[body_at:end],
+            payload[id_at:body_at].decode("latin-1"), payload[protocol_at:type_at].decode("ascii"),
+            json_size,
         )  # fmt: skip
         if protocol_length & _IS_STAGED:
             length, as_table, checked = _STAGED.unpack_from(payload, end)
             table_at = end + _STAGED.size
             end = table_at + length
             item = item._replace(
-                table=bytes(payload[table_at:end]), as_table=as_table, mark_failures=checked
+                table=payload[table_at:end], as_table=as_table, mark_failures=checked
             )
         yield item
         offset = end
@@ -205,7 +208,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[Kind, memoryview]]:
+    def feed(self, data: bytes) -> Iterator[tuple[Kind, bytes]]:
         """The frames that `data` completes.
 
         Raises:
@@ -214,13 +217,11 @@ class FrameReader:
         self._buffer += data
         while len(self._buffer) >= HEADER.size:
             code, length = HEADER.unpack_from(self._buffer)
-            try:
-                kind = Kind(code)
-            except ValueError as error:
-                raise ProtocolError(f"{code} is no kind of frame.") from error
+            if (kind := _KINDS.get(code)) is None:
+                raise ProtocolError(f"{code} is no kind of frame.")
             end = HEADER.size + length
             if len(self._buffer) < end:
                 return
-            payload = memoryview(bytes(self._buffer[HEADER.size : end]))
+            payload = bytes(self._buffer[HEADER.size : end])
             del self._buffer[:end]
             yield kind, payload

@@ -46,7 +46,13 @@ class Cache:
 
     def artifacts(self, resolved: ResolvedVersion, fetch: Callable[[Path], None]) -> Path:
         """Return the directory with the artifacts of a version; if absent, `fetch` fills it."""
-        directory = self._directory(resolved)
+        return self.directory(resolved.artifact_identity, fetch)
+
+    def directory(self, identity: str, fill: Callable[[Path], None]) -> Path:
+        """Return the directory of what has this identity; if absent, `fill` fills it."""
+        directory = self._versions / _short(identity)
+        with contextlib.suppress(OSError):
+            os.utime(directory)  # `_prune` leaves what a job that begins now goes on with
         if not directory.is_dir():
             make_private(self._root)
             self._drop_abandoned()
@@ -54,9 +60,12 @@ class Cache:
             partial.mkdir(parents=True)
             lock = _try_lock(partial)
             try:
-                fetch(partial)
-                if not directory.is_dir():  # another server on this machine may have been faster
+                fill(partial)
+                try:
                     partial.rename(directory)
+                except OSError:  # another process on this machine may have been faster
+                    if not directory.is_dir():
+                        raise
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
                 if lock is not None:

@@ -15,7 +15,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 from mlflow.tracking import MlflowClient
 
 from cloche.drivers import install_command
-from cloche.registry.version_listing import versions_of, versions_with_alias
+from cloche.registry.version_listing import versions_with_alias
+from cloche.registry.version_lookup import registered_version
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
@@ -138,17 +139,10 @@ class Resolver:
             return versions_with_alias(self.client, alias)
 
     def _find(self, uri: ModelUri) -> ModelVersion:
-        name = uri.model
-        if uri.reference is Reference.ALIAS:
-            return self.client.get_model_version_by_alias(name, uri.value)
-        if uri.reference is Reference.VERSION:
-            return self.client.get_model_version(name, uri.value)
-        versions = versions_of(self.client, name)
-        if uri.reference is Reference.STAGE:
-            versions = [v for v in versions if (v.current_stage or "").lower() == uri.value.lower()]
-        if not versions:
+        found = registered_version(self.client, uri.text)
+        if found is None:
             raise VersionRefused(f"{uri.text}: {_NOTHING}")
-        return versions[0]
+        return found
 
 
 @contextmanager

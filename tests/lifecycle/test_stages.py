@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pandas as pd
 import pytest
 import requests
 
@@ -22,6 +25,7 @@ from tests.lifecycle import make_stages as made
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.online import Load, Server, wait_for
 from tests.shelf import shelf
+from tests.shell import environment
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +122,22 @@ def test_every_protocol_has_the_answer_of_both(pair: Registry, serve: Serve) -> 
         )
     described = server.get("/v2/models/m").json()
     assert [one["name"] for one in described["inputs"]] == ["a"]
+
+
+def test_a_batch_has_the_answers_of_the_server(pair: Registry, serve: Serve) -> None:
+    server = serve().wait_until_ready()
+    values = [0.0, 0.5, made.LOST]
+    pd.DataFrame({"a": values}).to_csv(pair.directory / "rows.csv", index=False)
+    subprocess.run(
+        ["cloche", "score", "models:/m@production", "rows.csv", "scores.jsonl"], check=True,
+        cwd=pair.directory, env=environment() | {"MLFLOW_TRACKING_URI": pair.uri},
+    )  # fmt: skip
+    lines = (pair.directory / "scores.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"prediction": None if isnan(answer) else answer}
+        for value in values
+        for answer in server.predict(value).json()["predictions"]
+    ]
 
 
 def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) -> None:

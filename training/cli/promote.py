@@ -20,17 +20,21 @@ from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
 from cloche.registry.run_link import run_link
 from cloche.training.cli import options
+from cloche.training.names import BEFORE
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from cloche.training.gate.fetched_version import FetchedVersion
     from cloche.training.promotion.evaluate_candidate import EvaluatedCandidate
     from cloche.training.promotion.promote import Promotion
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
 It is compared with the production version on the same held-out rows, by the criteria of its recipe.
+A stage before it (tag cloche.before) is judged and promoted with it; without a challenger, --before
+puts another stage before the version that serves.
 Every judgement is an MLflow run with its numbers and a report, linked from the version. Exit code 3
 means that the gate refused.
 
@@ -51,6 +55,12 @@ _PIPE_WIDTH = 160
 @click.command(help=HELP, short_help="Judge the challenger and, if it passes, promote it.")
 @click.argument("model")
 @click.option("--version", metavar="N", help="Judge this version instead of the challenger.")
+@click.option(
+    "--before",
+    metavar="URI",
+    show_default="the version's tag cloche.before",
+    help="The stage that prepares the rows for the version, or none to judge the version alone.",
+)
 @click.option(
     "--policy",
     metavar="FILE",
@@ -87,6 +97,7 @@ def promote(
     model: str,
     *,
     version: str | None,
+    before: str | None,
     policy: str | None,
     allow_breaking: bool,
     dry_run: bool,
@@ -104,8 +115,9 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version=version, policy=policy, allow_breaking=allow_breaking, force=force,
-            reason=reason, timeout=timeout, host_env=host_env, env_manager=env_manager, cache=cache,
+            version=version, before=before, policy=policy, allow_breaking=allow_breaking,
+            force=force, reason=reason, timeout=timeout, host_env=host_env,
+            env_manager=env_manager, cache=cache,
         )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -178,11 +190,9 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
 
 def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
     production = evaluated.judgement.production
-    against = f" against version {production.version.version} in production" if production else ""
+    against = f" against version {production.number} in production" if production else ""
     table = Table(
-        title=Text(
-            f"{evaluated.model.name} version {evaluated.version}{against}: {evaluated.outcome}"
-        ),
+        title=Text(f"{evaluated.judgement.candidate.label}{against}: {evaluated.outcome}"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
@@ -197,14 +207,29 @@ def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
 
 def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
-    if promotion.replaced:
+    before = promotion.replaced
+    if promotion.evaluated is not None:
+        judgement = promotion.evaluated.judgement
+        if judgement.candidate.stages:
+            lines.append(_pinned(judgement.candidate))
+        before = judgement.production.number if judgement.production else None
+    if before is not None:
         lines.append(
-            f"Version {promotion.replaced} served before; "
+            f"Version {before} served before; "
             f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
         )
     if promotion.stage_problem is not None:
         lines.append(f"Note: {promotion.stage_problem}.")
     return " ".join(lines)
+
+
+def _pinned(candidate: "FetchedVersion") -> str:
+    stages, named = candidate.stages, candidate.version.tags.get(BEFORE)
+    together = ", ".join(stage.label for stage in stages)
+    found = f"{together} {'goes' if len(stages) == 1 else 'go'} with it."
+    if named and named != stages[-1].uri:
+        found += f" Its tag {BEFORE} was {named} and is {stages[-1].uri} now."
+    return found
 
 
 def _print_json(

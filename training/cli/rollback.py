@@ -10,7 +10,8 @@ from cloche.processes import quick_imports
 
 HELP = """Move production of MODEL back to the version that served before, or to version N.
 
-The gate does not judge the version again, because it was in production before.
+If the last change was one of the stage before the version that serves, that is taken back. The gate
+does not judge the version again, because it was in production before.
 
 \b
 Example:
@@ -39,7 +40,16 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
         require_stores(to_write=True)
         done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
-        click.echo(json.dumps(asdict(done), indent=2))
+        stage_keys = ("before", "replaced_before")
+        document = {k: v for k, v in asdict(done).items() if done.before or k not in stage_keys}
+        click.echo(json.dumps(document, indent=2))
+        return
+    if done.before:
+        click.echo(
+            f"{done.model} version {done.version} is in production; the stage before it is "
+            f"{done.before} again. {done.replaced_before} was before it until now; another "
+            "rollback brings it back."
+        )
         return
     click.echo(f"{done.model} version {done.version} is in production again.")
     if done.replaced:

@@ -33,6 +33,7 @@ _GATE_STYLES = {"passed": "green", "refused": "red", "forced": "yellow"}
 _FEW = 3  # most models that are shown with their versions; of more, each gets one line
 _PIPE_WIDTH = 160
 _NOTHING = "·"
+_ONLY_WITH_STAGES = ("stages", "stage_problem")  # keys of the JSON
 
 
 @click.command(help=HELP, short_help="Show versions, aliases, evidence, and what serves.")
@@ -82,15 +83,23 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
-    for table in [_lines(found)] if len(models) > _FEW else map(_table, found):
-        console.print(table)
+    if len(models) > _FEW:
+        console.print(_lines(found))
+        return
+    for one in found:
+        console.print(_table(one))
+        for version in one.versions:
+            _print_stages(console, one.name, version)
 
 
 def _plain(found: "ModelStatus") -> dict[str, Any]:
     return {
         **asdict(found),
         "versions": [
-            {**asdict(version), "created_at": version.created_at.isoformat(timespec="seconds")}
+            {
+                **{k: v for k, v in asdict(version).items() if v or k not in _ONLY_WITH_STAGES},
+                "created_at": version.created_at.isoformat(timespec="seconds"),
+            }
             for version in found.versions
         ],
     }
@@ -110,6 +119,15 @@ def _table(found: "ModelStatus") -> Table:
     for version in found.versions:
         table.add_row(*_row(version))
     return table
+
+
+def _print_stages(console: Console, model: str, version: "VersionStatus") -> None:
+    if version.stages:
+        aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+        chain = f"{model} {version.version}{aliases}, after {', '.join(version.stages)}"
+        console.print(chain, markup=False, soft_wrap=True)
+    if version.stage_problem:
+        console.print(f"Note: {version.stage_problem}", markup=False, soft_wrap=True)
 
 
 def _lines(found: "list[ModelStatus]") -> Table:

@@ -58,6 +58,9 @@ def evidence(
         "policy": policy.model_dump(mode="json", exclude_none=True, exclude={"data"}),
         "environment": dict(measured.environment),
     }
+    for key, judged in (("stages", judgement.candidate), ("production_stages", production)):
+        if judged is not None and judged.stages:  # without stages there are no such keys
+            document[key] = [asdict(stage) for stage in judged.stages]
     plain: dict[str, Any] = _plain(document)
     return plain
 

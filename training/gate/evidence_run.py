@@ -15,8 +15,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
 from cloche.training.gate.evidence import GateOutcome, evidence
+from cloche.training.gate.fetched_version import uris
 from cloche.training.gate.judge import Judgement
 from cloche.training.gate.report import render
+from cloche.training.names import STAGES
 
 EVIDENCE_ARTIFACT = "evidence.json"
 REPORT_ARTIFACT = "report.html"
@@ -48,6 +50,7 @@ def record(
             "cloche.version": str(version.version),
             "cloche.decision": outcome,
             "cloche.metric": document["metric"],
+            **({STAGES: uris(judgement.candidate.stages)} if judgement.candidate.stages else {}),
         },
     ).info.run_id
     try:
@@ -116,6 +119,11 @@ def _params(document: Mapping[str, Any]) -> dict[str, Any]:
         or "none",
         "holdout_digest": holdout["digest"],
         "holdout_rows": holdout["rows"],
+        **{
+            key: ", ".join(stage["uri"] for stage in document[key])
+            for key in ("stages", "production_stages")
+            if key in document
+        },
         **{f"gate.{name}": value for name, value in document["policy"]["gate"].items()},
     }
 

@@ -1,6 +1,7 @@
 """A version's artifacts on the local disk, downloaded from the registry."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +16,63 @@ from cloche.training.errors import RegistryError
 
 
 @dataclass(frozen=True)
+class StageVersion:
+    """A version that prepares the rows of the one behind it.
+
+    Attributes:
+        name: Name of the registered model, or the URI of artifacts outside the registry.
+        number: Number of the version; empty outside the registry.
+        uri: URI that names exactly this version.
+        digest: Digest of the artifacts; empty until they are fetched.
+    """
+
+    name: str
+    number: str
+    uri: str
+    digest: str = ""
+
+    @property
+    def label(self) -> str:
+        """`name N`, for people."""
+        return f"{self.name} {self.number}".rstrip()
+
+
+@dataclass(frozen=True)
 class FetchedVersion:
-    """A version on the local disk."""
+    """A version on the local disk.
+
+    Attributes:
+        folder: Artifacts of the version; behind stages, those of all as one model.
+        stages: Stages before the version, in the order of the rows.
+        misfit: Why the version and its stages cannot be loaded as one model; empty if they can.
+    """
 
     version: ModelVersion
     folder: Path
     model: Model
+    stages: tuple[StageVersion, ...] = ()
+    misfit: str = ""
+
+    @property
+    def number(self) -> str:
+        """`N`, or `N after stage M`, for people."""
+        return f"{self.version.version}{after(self.stages)}"
 
     @property
     def label(self) -> str:
-        """`name version N`, for people."""
-        return f"{self.version.name} version {self.version.version}"
+        """`name version N`, with the stages before it, for people."""
+        return f"{self.version.name} version {self.number}"
+
+
+def after(stages: Iterable[StageVersion]) -> str:
+    """Return ` after stage M`, for people; empty without stages."""
+    labels = ", ".join(stage.label for stage in stages)
+    return f" after {labels}" if labels else ""
+
+
+def uris(stages: Iterable[StageVersion]) -> str:
+    """Return the URIs of stages, as evidence runs have them."""
+    return ", ".join(stage.uri for stage in stages)
 
 
 def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:

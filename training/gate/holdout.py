@@ -15,6 +15,8 @@ from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.formats import absent_columns
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.errors import DataError, RegistryError
+from cloche.training.evaluation.predictions import quote_names
+from cloche.training.gate.fetched_version import FetchedVersion
 from cloche.training.gate.policy import CarriedHoldout, Policy
 
 
@@ -58,6 +60,25 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
     if holdout.frame.empty:
         raise DataError(holdout.source, ["there are no rows with a target to judge on; add some"])
     return holdout
+
+
+def require_inputs(holdout: Holdout, chain: FetchedVersion) -> None:
+    """Check that a holdout has what the first stage of a version takes.
+
+    Raises:
+        RegistryError: It lacks columns, as one of rows that were prepared already does.
+    """
+    schema = chain.model.signature.inputs if chain.model.signature else None
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return
+    named = schema.required_input_names()
+    if absent := [name for name in named if name not in holdout.frame.columns]:
+        raise RegistryError(
+            f"{chain.stages[0].label}, which prepares the rows of {chain.version.name} version "
+            f"{chain.version.version}, takes {quote_names(absent)}, and the holdout "
+            f"{holdout.source} lacks {'it' if len(absent) == 1 else 'them'}; judge both on a table "
+            "of raw rows with the target, named under `data` in a policy: --policy FILE"
+        )
 
 
 def _carried(client: MlflowClient, carried: CarriedHoldout, run_id: str | None) -> Holdout:

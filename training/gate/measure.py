@@ -22,7 +22,7 @@ from cloche.training.evaluation.predictions import Pairs
 from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
 from cloche.training.gate.fetched_version import FetchedVersion
-from cloche.training.gate.holdout import Holdout, fetch_holdout
+from cloche.training.gate.holdout import Holdout, fetch_holdout, require_inputs
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import ProbeResult, probe
 from cloche.training.gate.signature import breaking_changes
@@ -71,6 +71,8 @@ def measure(
     """
     say("fetching the holdout")
     holdout = fetch_holdout(client, policy, candidate.version.run_id)
+    if candidate.stages:
+        require_inputs(holdout, candidate)
     truth = holdout.frame[policy.target]
     target = policy.target_of(truth)
     inputs = [name for name in holdout.frame.columns if name != policy.target]
@@ -79,6 +81,8 @@ def measure(
     notes: list[str] = []
 
     def probe_and_score(model: FetchedVersion) -> tuple[ProbeResult, Pairs | None]:
+        if model.misfit:
+            return ProbeResult({"load": model.misfit}), None
         say(f"probing {model.label} on {len(truth):,} rows")
         try:
             probe_result = probe(
@@ -120,8 +124,10 @@ def measure(
         )
         comparison = replace(
             _comparison(policy, production, production_probe, both, records),
-            breaking_changes=breaking_changes(
-                production.model.signature, candidate.model.signature
+            breaking_changes=(
+                (f"what they send is not known: {production.misfit}",)
+                if production.misfit
+                else breaking_changes(production.model.signature, candidate.model.signature)
             ),
         )
     parts, slicing_failures = _slices(policy, holdout, pairs)
@@ -167,7 +173,7 @@ def _comparison(
     records: RecordNumbers,
 ) -> Comparison:
     """Compare the judged and the serving version; `both` is None if one did not predict."""
-    version = str(production.version.version)
+    version = production.number
     if both is None:
         failures = failures_of(production_probe)
         reason = failures.get("load") or failures.get("predict")

@@ -2,7 +2,8 @@
 
 All tags of the version are written first, then the alias `previous`, then `production`. So a reader
 that sees `production` move finds everything else in place, and a writer that dies before that
-leaves `production` on a complete version.
+leaves `production` on a complete version. The stage before a version is one of its tags, so both
+go into production at once.
 """
 
 import warnings
@@ -11,17 +12,16 @@ from collections.abc import Mapping
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cloche.training.names import CHALLENGER, PREVIOUS, PRODUCTION, REPLACED_AT
+from cloche.training.names import BEFORE, CHALLENGER, PREVIOUS, PRODUCTION, REPLACED_AT
 from cloche.training.promotion.lock import Lock
 from cloche.training.promotion.registry import RegisteredModel
 
 PRODUCTION_STAGE = "Production"
+Tags = Mapping[str, str | None]  # None removes a tag, which must be there
 _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
 
 
-def move_production(
-    client: MlflowClient, held: Lock, version: str, tags: Mapping[str, str]
-) -> str | None:
+def move_production(client: MlflowClient, held: Lock, version: str, tags: Tags) -> str | None:
     """Put a version into production that is not yet there.
 
     Returns:
@@ -31,8 +31,7 @@ def move_production(
         RegistryError: The lock was lost before an alias moved.
     """
     model, serving = held.model.name, held.model.production
-    for key, value in tags.items():
-        client.set_model_version_tag(model, version, key, value)
+    write_tags(client, held, version, tags)
     held.check()
     if serving is not None:
         client.set_registered_model_alias(model, PREVIOUS, serving)
@@ -43,21 +42,31 @@ def move_production(
     return follow_up(client, held.model, version)
 
 
-def confirm_production(
-    client: MlflowClient, held: Lock, version: str, tags: Mapping[str, str]
-) -> str | None:
+def confirm_production(client: MlflowClient, held: Lock, version: str, tags: Tags) -> str | None:
     """Write the tags of a version that already serves; `production` stays where it is.
 
     Returns:
         Why the stage could not be set; None if it was.
 
     Raises:
-        RegistryError: The lock was lost before a tag was written.
+        RegistryError: The lock was lost before the last tag was written.
     """
-    held.check()
-    for key, value in tags.items():
-        client.set_model_version_tag(held.model.name, version, key, value)
+    write_tags(client, held, version, tags)
     return follow_up(client, held.model, version)
+
+
+def write_tags(client: MlflowClient, held: Lock, version: str, tags: Tags) -> None:
+    """Write tags of a version, of which the stage before it is the last.
+
+    Raises:
+        RegistryError: The lock was lost.
+    """
+    for key, value in sorted(tags.items(), key=lambda tag: tag[0] == BEFORE):
+        held.check()
+        if value is None:
+            client.delete_model_version_tag(held.model.name, version, key)
+        else:
+            client.set_model_version_tag(held.model.name, version, key, value)
 
 
 def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str | None:

@@ -1,20 +1,23 @@
 """Judges the version that is to be promoted: everything that happens before the first write."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from cloche.registry.env_manager import interpreter
+from cloche.registry.stage_chain import ChainMisfit
 from cloche.registry.version_digest import digest_tree
-from cloche.training.errors import RegistryError
+from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate.evidence import GateOutcome, gate_outcome_of
-from cloche.training.gate.fetched_version import FetchedVersion, fetch
+from cloche.training.gate.fetched_version import FetchedVersion, after, fetch, uris
 from cloche.training.gate.judge import Judgement, judge
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
-from cloche.training.names import CHALLENGER
+from cloche.training.gate.stages import fetch_behind, find_stages
+from cloche.training.names import BEFORE, CHALLENGER
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_version
 from cloche.values.progress import Say
@@ -36,14 +39,23 @@ class EvaluatedCandidate:
     outcome: GateOutcome
     digest: str
 
+    @property
+    def changes_stage(self) -> bool:
+        """Whether the version serves already, and another stage before it was judged."""
+        return self.version == self.model.production and self.judgement.production is not None
+
 
 def chosen_version(model: RegisteredModel, request: PromotionRequest) -> str:
     """Return the number of the version that the request names, or of the challenger.
+
+    A request that names a stage alone is one for the version that serves.
 
     Raises:
         RegistryError: The request names no version, and there is no challenger.
     """
     number = request.version or model.challenger
+    if number is None and request.before:
+        number = model.production
     if number is None:
         known = ", ".join(f"{alias} → {version}" for alias, version in model.aliases.items())
         raise RegistryError(
@@ -60,6 +72,7 @@ def evaluate(
 
     Raises:
         NotMeasured: A process of the gate could not do its work.
+        GateRefusal: The version does not fit the stages before it.
         RegistryError: The version, its policy or its holdout is not there.
         RecipeError: The policy file is wrong.
         DataError: The holdout cannot be judged on.
@@ -67,15 +80,23 @@ def evaluate(
     """
     number = chosen_version(model, request)
     with TemporaryDirectory(prefix="cloche-") as folder:
-        say(f"fetching {model.name} version {number}")
-        candidate = fetch(find_version(client, model.name, number), _folder(folder, "candidate"))
+        entry = find_version(client, model.name, number)
+        label = f"{model.name} version {number}"
+        stages = find_stages(client, stage_before(entry, request), label)
+        say(f"fetching {label}{after(stages)}")
+        candidate = fetch(entry, _folder(folder, "candidate"))
         policy = _policy(candidate, request)
         digest = digest_tree(candidate.folder)
+        try:
+            candidate = fetch_behind(client, candidate, stages, _folder(folder, "before candidate"))
+        except ChainMisfit as misfit:
+            raise GateRefusal(
+                f"the gate refused {label}: {misfit} To judge another stage: --before URI"
+            ) from misfit
         production = None
-        if model.production not in (None, number):
-            say(f"fetching {model.name} version {model.production}, which serves now")
-            serving = find_version(client, model.name, str(model.production))
-            production = fetch(serving, _folder(folder, "production"))
+        if model.production is not None and (number != model.production or request.before):
+            serving = find_version(client, model.name, model.production)
+            production = _fetch_serving(client, serving, candidate, folder, say)
         judgement = judge(
             client,
             policy,
@@ -91,6 +112,32 @@ def evaluate(
         )
     outcome = gate_outcome_of(judgement, forced=request.force)
     return EvaluatedCandidate(model, number, judgement, outcome, digest)
+
+
+def stage_before(version: ModelVersion, request: PromotionRequest) -> str:
+    """Return the URI of the stage before the judged version; empty or `none` without one."""
+    return request.before or version.tags.get(BEFORE, "")
+
+
+def _fetch_serving(
+    client: MlflowClient, serving: ModelVersion, candidate: FetchedVersion, folder: str, say: Say
+) -> FetchedVersion | None:
+    """Fetch the version that serves, behind its stages; None if it is what is judged."""
+    label = f"{serving.name} version {serving.version}"
+    try:
+        stages, problem = find_stages(client, serving.tags.get(BEFORE, ""), label), ""
+    except RegistryError as error:
+        stages, problem = (), str(error)
+    same_version = str(serving.version) == str(candidate.version.version)
+    if same_version and not problem and uris(stages) == uris(candidate.stages):
+        return None
+    say(f"fetching {label}{after(stages)}, which serves now")
+    production = fetch(serving, _folder(folder, "production"))
+    try:
+        production = fetch_behind(client, production, stages, _folder(folder, "before production"))
+    except (RegistryError, ChainMisfit) as error:
+        problem = str(error)
+    return replace(production, misfit=problem)
 
 
 def _policy(candidate: FetchedVersion, request: PromotionRequest) -> Policy:

@@ -8,9 +8,21 @@ from mlflow.entities.model_registry import ModelVersion
 
 from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate.evidence_run import record
-from cloche.training.names import CHALLENGER, DIGEST, GATE, GATE_RUN, PRODUCTION
+from cloche.training.gate.fetched_version import uris
+from cloche.training.gate.stages import find_stages
+from cloche.training.names import (
+    ACCEPTED,
+    BEFORE,
+    CHALLENGER,
+    DIGEST,
+    GATE,
+    GATE_RUN,
+    NO_STAGE,
+    PRODUCTION,
+)
 from cloche.training.promotion.alias_moves import (
     PRODUCTION_STAGE,
+    Tags,
     confirm_production,
     follow_up,
     move_production,
@@ -20,14 +32,15 @@ from cloche.training.promotion.evaluate_candidate import (
     EvaluatedCandidate,
     chosen_version,
     evaluate,
+    stage_before,
 )
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
+from cloche.training.promotion.stage_tags import judged_stages, pin, stage_tags
 from cloche.values.progress import Say
 
 _DEFAULT_REQUEST = PromotionRequest()
-_ACCEPTED = ("passed", "forced")
 _SYSTEM_CLOCK = Clock()
 
 
@@ -63,9 +76,7 @@ class PromotionRefusal(GateRefusal):
         self.run_id = run_id
         failed = evaluated.judgement.decision.failed
         reasons = "\n".join(f"  - {verdict.sentence}" for verdict in failed)
-        super().__init__(
-            f"the gate refused {evaluated.model.name} version {evaluated.version}\n{reasons}"
-        )
+        super().__init__(f"the gate refused {evaluated.judgement.candidate.label}\n{reasons}")
 
 
 def promote(
@@ -78,6 +89,8 @@ def promote(
 ) -> Promotion:
     """Judge a version and, if it passes or is forced, put it into production.
 
+    With stages before it, the version is judged behind them, and goes into production with them.
+
     Args:
         client: MLflow client for the tracking store and the registry.
         model: Name of the registered model.
@@ -87,7 +100,8 @@ def promote(
 
     Raises:
         PromotionRefusal: The gate refused the version; the evidence is written, and linked from the
-            version.
+            version, unless that serves.
+        GateRefusal: The version does not fit the stages before it; nothing is written.
         NotMeasured: A process of the gate could not do its work.
         RegistryError: The version, its policy or its holdout is not there, or an alias moved during
             the judgement.
@@ -100,7 +114,8 @@ def promote(
     if number == found.production:
         version = find_version(client, found.name, number)
         # A version whose alias was set by hand has no verdict yet.
-        if version.tags.get(GATE) in _ACCEPTED:
+        accepted = version.tags.get(GATE) in ACCEPTED
+        if accepted and _serves_as_judged(client, version, request):
             return _already_serving(client, found, version, clock)
     return apply(client, evaluate(client, found, request, say), request, say=say, clock=clock)
 
@@ -129,30 +144,47 @@ def apply(
         now=clock.now(),
     )
     if evaluated.outcome == "refused":
-        client.set_model_version_tag(found.name, number, GATE, "refused")
-        client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
+        if not evaluated.changes_stage:  # what serves has evidence of its own
+            client.set_model_version_tag(found.name, number, GATE, "refused")
+            client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
         raise PromotionRefusal(evaluated, run_id)
     say("moving the aliases")
     by = promoter(os.environ)
     with promotion_lock(client, found.name, by, clock) as held:
-        _check_aliases(found, held.model, number, named=request.version is not None)
+        named = request.version is not None or number == found.production
+        _check_aliases(found, held.model, number, named=named)
+        _check_stages(client, evaluated)
         reason = request.reason or "passed the gate"
-        tags = {
+        judgement = evaluated.judgement
+        tags: Tags = {
+            **stage_tags(
+                judgement.candidate, judgement.production if evaluated.changes_stage else None
+            ),
             GATE: evaluated.outcome,
             GATE_RUN: run_id,
             DIGEST: evaluated.digest,
             **audit_tags(at=clock.now(), by=by, reason=reason),
         }
-        if number == found.production:
-            stage_problem = confirm_production(client, held, number, tags)
-            return Promotion(
-                found.name, number, evaluated=evaluated, run_id=run_id, stage_problem=stage_problem
-            )
-        stage_problem = move_production(client, held, number, tags)
+        serves = number == found.production
+        write = confirm_production if serves else move_production
+        stage_problem = write(client, held, number, tags)
     return Promotion(
-        found.name, number, replaced=found.production, evaluated=evaluated, run_id=run_id,
-        stage_problem=stage_problem,
+        found.name, number, replaced=None if serves else found.production, evaluated=evaluated,
+        run_id=run_id, stage_problem=stage_problem,
     )  # fmt: skip
+
+
+def _serves_as_judged(
+    client: MlflowClient, version: ModelVersion, request: PromotionRequest
+) -> bool:
+    """Whether a version that serves was judged with the stages that are asked for, and has them."""
+    before = stage_before(version, request)
+    if not before:
+        return True
+    stages = find_stages(client, before, f"{version.name} version {version.version}")
+    return version.tags.get(BEFORE) == pin(stages) and uris(stages) == judged_stages(
+        client, version
+    )
 
 
 def _already_serving(
@@ -187,3 +219,23 @@ def _check_aliases(
             f"{before.name}@{alias} moved from {old or 'nothing'} to {new or 'nothing'} while "
             f"version {number} was looked at; run the command again"
         )
+
+
+def _check_stages(client: MlflowClient, evaluated: EvaluatedCandidate) -> None:
+    """Check that the tags of the versions name the stages that they named when they were judged.
+
+    Raises:
+        RegistryError: The stage before a version changed in the meantime.
+    """
+    for judged in (evaluated.judgement.candidate, evaluated.judgement.production):
+        if judged is None or not (judged.stages or BEFORE in judged.version.tags):
+            continue  # a version without stages costs no call
+        name, number = judged.version.name, str(judged.version.version)
+        old = judged.version.tags.get(BEFORE)
+        new = find_version(client, name, number).tags.get(BEFORE)
+        if new not in (old, pin(judged.stages)):  # the pin may be of a promotion that died
+            raise RegistryError(
+                f"the stage before {name} version {number} changed from {old or NO_STAGE} to "
+                f"{new or NO_STAGE} while version {evaluated.version} was looked at; run the "
+                "command again"
+            )

@@ -17,6 +17,7 @@ class PromotionRequest:
 
     Attributes:
         version: Number of the version; by default the challenger.
+        before: URI of the stage before the version, or `none`; by default that of its tag.
         policy: Path of a YAML file with the policy; by default the version's own policy.
         allow_breaking: Whether to accept a changed signature, and a production version that cannot
             be compared.
@@ -31,6 +32,7 @@ class PromotionRequest:
     """
 
     version: str | None = None
+    before: str | None = None
     policy: str | None = None
     allow_breaking: bool = False
     force: bool = False

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +14,26 @@ from cloche.registry.version_digest import digest_tree
 from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.fetched_version import fetch
-from cloche.training.names import DIGEST, GATE, PREVIOUS, PRODUCTION, PROMOTED_AT, REPLACED_AT
-from cloche.training.promotion.alias_moves import move_production
+from cloche.training.names import (
+    BEFORE,
+    BEFORE_PREVIOUS,
+    DIGEST,
+    GATE,
+    NO_STAGE,
+    PREVIOUS,
+    PRODUCTION,
+    PROMOTED_AT,
+    REPLACED_AT,
+)
+from cloche.training.promotion.alias_moves import (
+    confirm_production,
+    move_production,
+    write_tags,
+)
 from cloche.training.promotion.audit import audit_tags, promoter
-from cloche.training.promotion.lock import Clock, promotion_lock
+from cloche.training.promotion.lock import Clock, Lock, promotion_lock
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version, join_names
+from cloche.training.promotion.stage_tags import former_tags, note_former
 
 _SYSTEM_CLOCK = Clock()
 
@@ -31,12 +46,17 @@ class Rollback:
         version: Number of the version that serves again.
         replaced: Number of the version that served until now; None if none did.
         stages: Why the stage could not be set; None if it was. The JSON of the command has it, too.
+        before: URI of the stage that is before the version again, or `none`; None if the version
+            that serves changed, with the stage before it.
+        replaced_before: URI of the stage that was before it until now, or `none`.
     """
 
     model: str
     version: str
     replaced: str | None
     stages: str | None
+    before: str | None = None
+    replaced_before: str | None = None
 
 
 def roll_back(
@@ -49,6 +69,8 @@ def roll_back(
     clock: Clock = _SYSTEM_CLOCK,
 ) -> Rollback:
     """Move `production` back to `previous`, or to another version that was promoted before.
+
+    If the last change was one of the stage before the version that serves, that is taken back.
 
     The gate does not judge the version again: it judged it once, and a rollback has to work when
     something is wrong.
@@ -65,13 +87,20 @@ def roll_back(
         RegistryError: There is no version to go back to, or another promotion holds the lock.
     """
     found = find_model(client, model)
-    number = to or _previous(client, found)
+    versions = [] if to else versions_of(client, model)
+    if (serving := _with_former_stage(versions, found)) is not None:
+        return _roll_back_stage(client, found, serving, reason, clock)
+    number = to or _previous(versions, found)
     if number == found.production:
         raise RegistryError(f"{model} version {number} is in production already")
     version = find_version(client, model, number)
     by = promoter(os.environ)
     left = f"from version {found.production}" if found.production else "from nothing"
-    tags = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back {left}")
+    tags: dict[str, str | None] = {
+        **audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back {left}")
+    }
+    if BEFORE_PREVIOUS in version.tags:
+        tags |= {BEFORE_PREVIOUS: None}
     if not was_in_production(found, version):
         if not force:
             raise RegistryError(_never_there(client, found, number))
@@ -79,13 +108,58 @@ def roll_back(
     if DIGEST not in version.tags:
         tags |= {DIGEST: _digest(version)}
     with promotion_lock(client, model, by, clock) as held:
-        if held.model.aliases != found.aliases:
-            raise RegistryError(
-                f"the aliases of {model} moved just now; "
-                f"look at `cloche status {shlex.quote(model)}` and run the command again"
-            )
+        _check_unmoved(found, held)
         stage_problem = move_production(client, held, number, tags)
     return Rollback(model, number, found.production, stage_problem)
+
+
+def _with_former_stage(
+    versions: Iterable[ModelVersion], found: RegisteredModel
+) -> ModelVersion | None:
+    """Return the version that serves if the last change was one of the stage before it.
+
+    Raises:
+        RegistryError: Such a change was interrupted.
+    """
+    serving = next((v for v in versions if str(v.version) == found.production), None)
+    former = None if serving is None else former_tags(serving.tags)
+    if serving is None or former is None:
+        return None
+    if former[BEFORE] == serving.tags.get(BEFORE):
+        raise RegistryError(
+            f"a change of the stage before {found.name} version {found.production} was interrupted "
+            f"({former[BEFORE] or NO_STAGE} is before it); name the version to go back to: --to N"
+        )
+    return serving
+
+
+def _roll_back_stage(
+    client: MlflowClient,
+    found: RegisteredModel,
+    serving: ModelVersion,
+    reason: str | None,
+    clock: Clock,
+) -> Rollback:
+    """Restore the former stage of the version that serves, and note the one that goes."""
+    number, by = str(serving.version), promoter(os.environ)
+    former, before = former_tags(serving.tags) or {}, serving.tags.get(BEFORE)
+    replaced = before or NO_STAGE
+    audit = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back from {replaced}")
+    with promotion_lock(client, found.name, by, clock) as held:
+        now = find_version(client, found.name, number).tags.get(BEFORE)
+        _check_unmoved(found, held, moved=now != before)
+        stage_problem = confirm_production(client, held, number, {**former, **audit})
+        write_tags(client, held, number, {BEFORE_PREVIOUS: note_former(serving.tags, None)})
+    restored = former.get(BEFORE) or NO_STAGE
+    return Rollback(found.name, number, None, stage_problem, restored, replaced)
+
+
+def _check_unmoved(found: RegisteredModel, held: Lock, *, moved: bool = False) -> None:
+    if moved or held.model.aliases != found.aliases:
+        raise RegistryError(
+            f"the aliases of {found.name} moved just now; "
+            f"look at `cloche status {shlex.quote(found.name)}` and run the command again"
+        )
 
 
 def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:
@@ -101,14 +175,13 @@ def was_in_production(model: RegisteredModel, version: ModelVersion) -> bool:
     )
 
 
-def _previous(client: MlflowClient, found: RegisteredModel) -> str:
+def _previous(versions: Sequence[ModelVersion], found: RegisteredModel) -> str:
     """Return the number of the version that served before, if the registry leaves no doubt.
 
     An alias that was moved by hand leaves no tags, so `previous` stays where the last promotion set
     it: the version that served until then is between the two. A promotion that was interrupted
     looks the same, and its version never served. A person has to say which it is.
     """
-    versions = versions_of(client, found.name)
     others = _others(versions, found)
     if found.previous is None or found.previous == found.production:
         there = (

@@ -18,11 +18,22 @@ from mlflow.entities.model_registry import RegisteredModel as Registered
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
+from cloche.registry.stage_fit import Signature
 from cloche.registry.version_listing import files_of, versions_of
 from cloche.training.errors import RegistryError
 from cloche.training.gate.policy import carried_policy
-from cloche.training.names import DIGEST, GATE, GATE_RUN, PROMOTED_AT, PROMOTED_BY, REASON
+from cloche.training.names import (
+    ACCEPTED,
+    DIGEST,
+    GATE,
+    GATE_RUN,
+    PROMOTED_AT,
+    PROMOTED_BY,
+    REASON,
+    STAGES,
+)
 from cloche.training.promotion.registry import RegisteredModel, as_model, find_model
+from cloche.training.promotion.stage_status import stage_status
 
 _AT_ONCE = 8  # parallel calls; a server with one worker does not answer more at a time
 _GENERIC_FLAVOR = "python_function"
@@ -45,6 +56,8 @@ class VersionStatus:
             read.
         metric: Metric that the version is compared by; None if it is unknown.
         score: Value of the metric on the holdout; None if it is unknown.
+        stages: Names and numbers of the stages before the version, in the order of the rows.
+        stage_problem: What is wrong with the stages; None if nothing is, or they were not read.
     """
 
     version: str
@@ -60,6 +73,8 @@ class VersionStatus:
     flavor: str | None = None
     metric: str | None = None
     score: float | None = None
+    stages: tuple[str, ...] = ()
+    stage_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +136,16 @@ def _brief(client: MlflowClient, model: Registered) -> ModelStatus:
 
 def _whole(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
     """Return the state of a version, including what its files and runs contain."""
-    mlmodel = _mlmodel(version)
-    metric, score = _score(client, version, mlmodel)
-    return replace(_version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score)
+    mlmodel = _mlmodel(version.name, str(version.version))
+    evidence = _run_data(client, version.tags.get(GATE_RUN))
+    metric, score = _score(client, version, mlmodel, evidence)
+    accepted = evidence is not None and version.tags.get(GATE) in ACCEPTED
+    judged = evidence.tags.get(STAGES, "") if accepted else None
+    stages, problem = stage_status(client, version, judged, _signature)
+    return replace(
+        _version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score,
+        stages=tuple(stage.label for stage in stages), stage_problem=problem,
+    )  # fmt: skip
 
 
 def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
@@ -143,10 +165,15 @@ def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
     )
 
 
-def _mlmodel(version: ModelVersion) -> Model | None:
+def _signature(name: str, number: str) -> Signature | None:
+    mlmodel = _mlmodel(name, number)
+    return mlmodel.signature.to_dict() if mlmodel and mlmodel.signature else None
+
+
+def _mlmodel(name: str, number: str) -> Model | None:
     try:
         with TemporaryDirectory(prefix="cloche-") as folder:
-            files = files_of(version.name, str(version.version))
+            files = files_of(name, number)
             return Model.load(files.download_artifacts("MLmodel", folder))
     except (MlflowException, OSError):
         return None
@@ -160,10 +187,9 @@ def _flavor(mlmodel: Model | None) -> str | None:
 
 
 def _score(
-    client: MlflowClient, version: ModelVersion, mlmodel: Model | None
+    client: MlflowClient, version: ModelVersion, mlmodel: Model | None, evidence: Any
 ) -> tuple[str | None, float | None]:
     """Return the compared metric of the gate's evidence, or else of the training, and its value."""
-    evidence = _run_data(client, version.tags.get(GATE_RUN))
     if evidence is not None and "cloche.metric" in evidence.tags:
         metric = evidence.tags["cloche.metric"]
         return metric, evidence.metrics.get(f"candidate/{metric}")

@@ -17,6 +17,8 @@ class JobOptions:
     """The options of a job.
 
     Attributes:
+        before: The URI of the stage before the model; `none` for no stage, empty for the one that
+            the version's tag names.
         id_columns: Input columns that are copied into the output.
         keep: Whether all input columns are copied into the output.
         stamped: Whether each output row names the model, its version and its run.
@@ -32,6 +34,7 @@ class JobOptions:
     """
 
     model: str
+    before: str = ""
     id_columns: tuple[str, ...] = ()
     keep: bool = False
     stamped: bool = False

@@ -8,6 +8,26 @@ _KEYS = {"fingerprints": "inputs", "csv_options": "reading", "has_refusal_limit"
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedStage:
+    """A version that prepares the rows of the next one.
+
+    Attributes:
+        version: The version's number; empty outside the registry.
+        digest: The SHA-256 digest of the artifacts.
+        artifacts: The URI of exactly this version, independent of aliases.
+    """
+
+    name: str
+    version: str
+    digest: str
+    artifacts: str
+
+    def __str__(self) -> str:
+        """The name and version for messages."""
+        return _named(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True)
 class PinnedVersion:
     """The version that scores the whole job, even if another one is promoted in the meantime.
 
@@ -17,9 +37,12 @@ class PinnedVersion:
         run_id: The run that logged the version; empty if unknown.
         model_id: MLflow's id of the logged model; empty if there is none.
         digest: The SHA-256 digest of the artifacts.
-        path: The local directory of the artifacts.
+        path: The local directory of the artifacts; with stages, of a model that chains all versions
+            (`cloche/registry/stage_chain.py`).
         artifacts: The URI of exactly this version, independent of aliases.
         twin: The digest of the accelerated twin that scores the rows it is sure of; empty for none.
+        before: The option `--before` as the user gave it; empty if the version's tag decides.
+        stages: The stages before the version, in the order of the rows.
     """
 
     uri: str
@@ -31,10 +54,23 @@ class PinnedVersion:
     path: str
     artifacts: str
     twin: str = ""
+    before: str = ""
+    stages: tuple[PinnedStage, ...] = ()
 
     def __str__(self) -> str:
         """The name and version for messages."""
-        return f"{self.name} version {self.version}" if self.version else self.name
+        behind = f" behind {' and '.join(map(str, self.stages))}" if self.stages else ""
+        return _named(self.name, self.version) + behind
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What differs between any two versions, or between the same behind other stages."""
+        return self.artifacts, self.digest, self.stages
+
+    @property
+    def stage_label(self) -> str:
+        """The stages as `NAME/VERSION,…`, as servers name them; empty without stages."""
+        return ",".join(f"{one.name}/{one.version}".rstrip("/") for one in self.stages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +119,9 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         """Return the job as data for `json.dumps`."""
         content = asdict(self)
+        for name in ("before", "stages"):  # absent without stages, as in older releases
+            if not content["model"][name]:
+                del content["model"][name]
         return {_KEYS.get(name, name): value for name, value in content.items()}
 
     @classmethod
@@ -91,7 +130,9 @@ class Job:
         fields = {key: name for name, key in _KEYS.items()}
         data = {fields.get(name, name): value for name, value in data.items()}
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
-        model, features = PinnedVersion(**data["model"]), tuple(data.get("features", ()))
+        stages = tuple(PinnedStage(**stage) for stage in data["model"].get("stages", ()))
+        model = PinnedVersion(**data["model"] | {"stages": stages})
+        features = tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})
 
 
@@ -103,6 +144,14 @@ def metadata(job: Job) -> dict[str, str]:
 
 
 def version_labels(job: Job) -> dict[str, str]:
-    """Return the model's name, version and run, for columns or metadata."""
+    """Return the model's name, version, stages and run, for columns or metadata."""
     model = job.model
-    return {"model_name": model.name, "model_version": model.version, "model_run_id": model.run_id}
+    stages = {"model_stages": model.stage_label} if model.stages else {}
+    return {
+        "model_name": model.name, "model_version": model.version, **stages,
+        "model_run_id": model.run_id,
+    }  # fmt: skip
+
+
+def _named(name: str, version: str) -> str:
+    return f"{name} version {version}" if version else name

@@ -38,6 +38,7 @@ class JobRun:
                 "cloche.kind": "batch",
                 "cloche.model": job.model.name,
                 "cloche.version": job.model.version,
+                **({"cloche.stages": job.model.stage_label} if job.model.stages else {}),
                 "mlflow.source.name": "cloche score",
             }
             name = PurePosixPath(output).name

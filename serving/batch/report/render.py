@@ -39,7 +39,11 @@ def document(
     periods = _periods(profile, record["scored"], sum(len(one) for one in seen))
     return {
         "schema": SCHEMA,
-        "model": {key: record["job"]["model"][key] for key in ("name", "version", "run_id")},
+        "model": {
+            key: record["job"]["model"][key]
+            for key in ("name", "version", "run_id", "stages")
+            if key in record["job"]["model"]
+        },
         "inputs": sorted(record["job"]["inputs"])[:_MOST_INPUTS],
         "input_count": len(record["job"]["inputs"]),
         "rows": record["rows"],
@@ -94,7 +98,7 @@ def _periods(profile: Mapping[str, Any], rows: int, columns: int) -> _Periods:
         return _Periods("", 0, 0, 1 if pieces is None else max(columns, 1))
     unit = min(pieces, key=lambda one: abs(math.log(max(rows, 1) / pieces[one]["rows"])))
     described = [*profile["columns"].values(), *profile["scores"].values()]
-    comparisons = sum(len(one["usual"].get(unit, ())) for one in described)
+    comparisons = sum(len(one.get("usual", {}).get(unit, ())) for one in described)
     return _Periods(unit, pieces[unit]["count"], pieces[unit]["rows"], comparisons)
 
 

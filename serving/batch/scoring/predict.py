@@ -19,11 +19,12 @@ from cloche.serving.batch.output import answer_encoding
 from cloche.serving.batch.scoring.twin import BatchTwin
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
+from cloche.serving.host.answers.error_answers import InvalidCell, RequestRefused
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.twin import Prediction, TwinUnusable
 from cloche.values import tensors
-from cloche.values.redaction import describe_error, trace
+from cloche.values.redaction import describe_error, raised_in, trace
 
 _logger = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("allocate", "bad_alloc")  # words in onnxruntime's error messages
@@ -83,6 +84,10 @@ class PartScorer:
         """
         absent = _AbsentModel(Model.load(str(path)))
         return cls(cast("PyFuncModel", absent), _twin(path, twin))
+
+    def watch_stages(self, on_version: Callable[[str], object]) -> None:
+        """Have a function called before each version of a chain scores; see `Chain.on_version`."""
+        self._model.get_raw_model().on_version = on_version
 
     @property
     def takes_columns(self) -> bool:
@@ -177,6 +182,10 @@ class PartScorer:
         refuse_gaps(frame, self._lossy)
         try:
             answer = self._model.predict(self.model_input(frame))
+        except RequestRefused as refused:
+            if isinstance(refused, InvalidCell):
+                raise
+            raise JobFailed(f"The {raised_in(refused)} cannot be used: {refused}") from refused
         finally:
             supervisor.end_stray_fork()
         return answer_encoding.table(answer, len(frame), self._names)

@@ -24,7 +24,7 @@ from cloche.serving.batch.scoring.predict import PartScorer, differing_columns
 from cloche.serving.errors import JobFailed
 from cloche.serving.host.answers.error_answers import InvalidCell
 from cloche.serving.host.answers.error_origin import raised_by_model
-from cloche.values.redaction import describe_error, root_error
+from cloche.values.redaction import describe_error, raised_in, root_error
 
 _FEWER = (64, 16, 4, 2)  # rows per call of a comparison, if the model fails on all rows at once
 _PROBED = 64  # rows that are tried alone before thousands are tried
@@ -249,5 +249,10 @@ def _refusal(error: Exception) -> RefusedRow:
         return RefusedRow(error.reason)
     inner = root_error(error)
     text = getattr(inner, "message", None) or str(inner)
-    kind = f"the model failed with {type(error).__name__}" if raised_by_model(error) else UNFIT
+    raised_by = raised_in(error)
+    kind = (
+        f"the row as it reaches the {raised_by} does not fit its signature" if raised_by else UNFIT
+    )
+    if raised_by_model(error):
+        kind = f"the {raised_by or 'model'} failed with {type(error).__name__}"
     return RefusedRow(kind, " ".join(text.split())[:_DETAIL_CHARACTERS])

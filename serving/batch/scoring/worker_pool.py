@@ -154,10 +154,11 @@ class WorkerPool:
             raise JobFailed(f"A worker died while it loaded the version ({silent or how}).")
         if worker.attempt is None:
             return
-        reason = ""
+        reason, where = "", worker.doing.removeprefix("predicting") if worker.rows else ""
         if silent and not again:
-            reason = f"scoring it took longer than {self._time_limit:g} s (--predict-timeout)"
-        worker.attempt.died(WorkerDeath(silent or how, reason, worker.rows, again))
+            limit = f"{self._time_limit:g} s{where}"
+            reason = f"scoring it took longer than {limit} (--predict-timeout)"
+        worker.attempt.died(WorkerDeath(f"{silent or how}{where}", reason, worker.rows, again))
         self._replaced += 1
         if not self._starter.quick and self._replaced > _MOST_STARTS:
             raise JobFailed(
@@ -255,7 +256,8 @@ class WorkerProcess:
         """Process a message, send the next request if there is one, and return a finished part."""
         if "doing" in message:
             self.doing = message["doing"]
-            self.rows = tuple(message["rows"]) if message["rows"] else None
+            if "rows" in message:  # a stage of the call has none of its own
+                self.rows = tuple(message["rows"]) if message["rows"] else None
             return None
         self.rows = None
         if "ready" in message:

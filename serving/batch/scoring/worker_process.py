@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,34 +42,27 @@ def main() -> None:
 def _serve(lines: Any, first: dict[str, Any]) -> None:
     # imported late, so that the environment sizes thread pools and failures can be reported
     from cloche.serving.batch.job.part import Part  # noqa: PLC0415
-    from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
-    from cloche.serving.batch.scoring.predict import ModelNeeded, PartScorer  # noqa: PLC0415
-    from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
+    from cloche.serving.batch.scoring.predict import ModelNeeded  # noqa: PLC0415
     from cloche.serving.errors import ServingError  # noqa: PLC0415
-    from cloche.values.redaction import describe_error  # noqa: PLC0415
+    from cloche.values.redaction import describe_error, raised_in  # noqa: PLC0415
 
     def say(message: dict[str, Any]) -> None:
         lines.write(json.dumps(message).encode() + b"\n")
         lines.flush()
 
-    def on_step(doing: str, rows: tuple[int, int] | None = None) -> None:
-        say({"doing": doing, "rows": rows})
-
     try:
-        job = Job.from_json(first["job"])
-        load = PartScorer.twin_alone if first.get("twin_alone") else PartScorer.load
-        scorer = load(Path(job.model.path), job.model.twin)
-        worker = Worker(job, Path(first["directory"]), scorer, on_step)
+        worker, proven = _load(first, say)
         gc.freeze()  # the loaded model stays in memory, so collections need not visit it
         gc.enable()  # the fork server has disabled it
     except ServingError as error:
         say({"failed": str(error)})
         return
     except Exception as error:  # noqa: BLE001  # a model may raise anything while it loads
-        say({"failed": f"The version cannot be loaded: {type(error).__name__}: {error}"})
+        version = raised_in(error) or "version"
+        say({"failed": f"The {version} cannot be loaded: {type(error).__name__}: {error}"})
         return
     imports = [one for one in _SLOW_IMPORTS if one in sys.modules]
-    say({"ready": os.getpid(), "imports": imports, "proven": scorer.proven})
+    say({"ready": os.getpid(), "imports": imports, "proven": proven})
     for line in lines:
         request = json.loads(line)
         part = Part(**request["part"])
@@ -87,3 +81,20 @@ def _serve(lines: Any, first: dict[str, Any]) -> None:
             say({"failed": str(error)})
         except Exception as error:  # noqa: BLE001  # any error must reach the engine
             say({"failed": f"Part {part.index}: {describe_error(error)}"})
+
+
+def _load(first: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> tuple[Any, bool]:
+    """Return a worker with the loaded version, and whether its twin was compared with its model."""
+    from cloche.serving.batch.job.pinned_job import Job  # noqa: PLC0415
+    from cloche.serving.batch.scoring.predict import PartScorer  # noqa: PLC0415
+    from cloche.serving.batch.scoring.worker import Worker  # noqa: PLC0415
+
+    def on_step(doing: str, rows: tuple[int, int] | None = None) -> None:
+        say({"doing": doing, "rows": rows})
+
+    job = Job.from_json(first["job"])
+    load = PartScorer.twin_alone if first.get("twin_alone") else PartScorer.load
+    scorer = load(Path(job.model.path), job.model.twin)
+    if job.model.stages:
+        scorer.watch_stages(lambda version: say({"doing": f"predicting in the {version}"}))
+    return Worker(job, Path(first["directory"]), scorer, on_step), scorer.proven

@@ -167,8 +167,9 @@ class SafeModel:
             try:
                 self._worker = Worker(self._job, self._directory)
             except Exception as error:
+                version = redaction.raised_in(error) or "version"
                 raise ServingError(
-                    f"The version cannot be loaded: {type(error).__name__}: {error}"
+                    f"The {version} cannot be loaded: {type(error).__name__}: {error}"
                 ) from error
         return self._worker
 

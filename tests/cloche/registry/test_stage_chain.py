@@ -1,11 +1,13 @@
 """A chain is one MLflow model with the inputs of its first stage and the answers of its model."""
 
+import warnings
 from pathlib import Path
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow.models import Model
+from mlflow.pyfunc import PythonModel
 
 from cloche.registry.stage_chain import ChainMisfit, Member, write_chain
 from tests.lifecycle import make_stages
@@ -41,6 +43,23 @@ def test_a_chain_has_the_inputs_and_the_example_of_its_first_stage(tmp_path: Pat
     assert chain.get_output_schema().input_types()[0].name == "double"
     assert '"a"' in str(chain.get_serving_input(str(tmp_path / "chain")))
     assert list(chain.load_input_example(str(tmp_path / "chain")).columns) == ["a"]
+
+
+def test_a_stage_by_type_hints_takes_what_they_say(tmp_path: Path) -> None:
+    class Hinted(PythonModel):
+        def predict(self, model_input: list[dict[str, float]]) -> pd.DataFrame:
+            return pd.DataFrame([{"b": one["a"] + 1} for one in model_input])
+
+    with warnings.catch_warnings(action="ignore"):
+        mlflow.pyfunc.save_model(
+            tmp_path / "hinted", python_model=Hinted(), pip_requirements=[],
+            input_example=[{"a": 0.0}],
+        )  # fmt: skip
+    (model,) = _members(tmp_path, make_stages.MODEL)
+    write_chain(tmp_path / "chain", [Member("hinted 1", tmp_path / "hinted"), model])
+
+    chain = mlflow.pyfunc.load_model(str(tmp_path / "chain"))
+    assert chain.predict([{"a": 0.0}, {"a": 1.0}]) == [1001.0, 2001.0]
 
 
 def test_versions_that_do_not_fit_are_refused_with_the_column(tmp_path: Path) -> None:

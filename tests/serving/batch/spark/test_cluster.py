@@ -14,6 +14,7 @@ import pytest
 from tests.clouds.aws import REGION, moto
 from tests.serving.batch.conftest import table
 from tests.serving.batch.make_models import PICKY
+from tests.serving.batch.test_stages import cleaner
 
 pytestmark = [pytest.mark.slow, pytest.mark.breadth, pytest.mark.xdist_group("spark")]
 
@@ -118,6 +119,25 @@ def test_rows_that_do_not_travel_are_read_from_a_store_before_the_model_has_its_
         _ended(job, 0)
 
     assert _files(tmp_path / "there") == _files(tmp_path / "here")
+
+
+def test_a_model_behind_a_stage_leaves_the_files_of_this_machine(on_spark, score, tmp_path):
+    rows = table(300)
+    rows.loc[23, "a"] = PICKY - 1  # to which the stage adds 1
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    job = on_spark(
+        tmp_path / "rows.csv", tmp_path / "there", "--part-rows", 100, "--keep", "--stamp",
+        "--before", cleaner(1), "--cache-dir", tmp_path / "cache", model="picky",
+    )  # fmt: skip
+    here = score(
+        tmp_path / "rows.csv", f"{tmp_path}/here/", model="picky", part_rows=100, keep=True,
+        stamped=True, before=str(cleaner(1)),
+    )  # fmt: skip
+    _ended(job, 4)
+
+    assert here.manifest["refused"] == 1
+    assert _files(tmp_path / "there") == _files(tmp_path / "here")
+    assert _report(tmp_path / "there") == _report(tmp_path / "here")
 
 
 def test_a_row_that_kills_workers_ends_in_quarantine(on_spark, tmp_path):

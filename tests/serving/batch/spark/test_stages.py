@@ -29,6 +29,7 @@ from cloche.serving.batch.spark.write_stage import WriteStage
 from tests.serving.batch.conftest import table
 from tests.serving.batch.make_models import PICKY
 from tests.serving.batch.test_run import WRITERS
+from tests.serving.batch.test_stages import cleaner
 
 pytestmark = pytest.mark.xdist_group("batch")
 
@@ -113,14 +114,16 @@ def stages(made_models: Path, tmp_path: Path) -> Callable[..., Stages]:
 
 
 @pytest.mark.parametrize(
-    "suffix",
-    [pytest.param(one, marks=[] if one in ("csv", "parquet") else [pytest.mark.breadth])
-     for one in WRITERS],
+    ("suffix", "behind"),
+    [("csv", True),
+     *(pytest.param(one, False, marks=[] if one in ("csv", "parquet") else [pytest.mark.breadth])
+       for one in WRITERS)],
 )  # fmt: skip
-def test_the_stages_leave_what_a_worker_leaves(suffix, stages):
+def test_the_stages_leave_what_a_worker_leaves(suffix, behind, stages):
     rows = table(250)
-    rows.loc[[23, 120], "a"] = PICKY
-    both = stages(rows, "picky", suffix, keep=True, stamped=True)
+    rows.loc[[23, 120], "a"] = PICKY - 1 if behind else PICKY
+    before = str(cleaner(1)) if behind else ""
+    both = stages(rows, "picky", suffix, keep=True, stamped=True, before=before)
     for part in both.parts:
         here = both.worker.finish(part)
         there = both.answer({"flow": True, "part": part.to_json()})["finished"]

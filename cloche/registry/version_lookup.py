@@ -1,0 +1,37 @@
+"""Finds the version in the registry that a model URI names."""
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+
+from cloche.registry.version_listing import versions_of
+
+_REGISTERED = "models:/"
+
+
+def registered_version(client: MlflowClient, uri: str) -> ModelVersion | None:
+    """Return the version that a URI names now; None for artifacts outside the registry.
+
+    Args:
+        client: MLflow client for the registry.
+        uri: A model URI, by number, alias, stage or `latest`, or a URI of artifacts.
+
+    Raises:
+        MlflowException: There is no such version, or the registry does not answer.
+    """
+    if not uri.startswith(_REGISTERED):
+        return None
+    named = uri.removeprefix(_REGISTERED).strip("/")
+    model, slash, value = named.rpartition("/")
+    if not slash:
+        model, at, alias = named.rpartition("@")
+        return client.get_model_version_by_alias(model, alias) if at else None
+    if value.isdecimal():
+        return client.get_model_version(model, value)
+    versions = versions_of(client, model)
+    if value.lower() != "latest":
+        versions = [v for v in versions if (v.current_stage or "").lower() == value.lower()]
+    if not versions:
+        raise MlflowException(f"{uri} names no version", RESOURCE_DOES_NOT_EXIST)
+    return versions[0]
