@@ -196,7 +196,7 @@ def test_a_pair_is_compared_with_the_pair_that_serves_and_a_rollback_takes_both_
     done = go()
 
     judgement = done.evaluated.judgement
-    assert judgement.production.number == f"1 after {STAGE} 1"
+    assert judgement.production.number_with_stages == f"1 after {STAGE} 1"
     assert judgement.measured.measurements.comparison.differences["roc_auc"].gain > 0
     [production_stage] = evidence_of(client, done.run_id)["production_stages"]
     assert production_stage["number"] == "1"
