@@ -23,6 +23,11 @@ class Tasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    @property
+    def running(self) -> bool:
+        """Whether a task has not ended."""
+        return bool(self._tasks)
+
     async def finish(self) -> None:
         """Wait until all tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

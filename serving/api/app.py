@@ -16,6 +16,7 @@ from cloche.serving.api.state_pages import Page, StatePages
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.openapi import docs_page, document
+from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.uri import Reference
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import (
@@ -97,7 +98,7 @@ class App:
         if route is not None and route.describe is not None:
             model = self._model(route)
             _check_method(scope, _GET)
-            serving = serving_pool(model, route.version)
+            serving = serving_pool(model, route.reference)
             content = route.describe(serving.model, serving.version, serving.description)
             await respond(send, 200, json.dumps(content).encode())
             return
@@ -114,7 +115,7 @@ class App:
         route = routes.find(path)
         if route is None or route.describe is not None:
             raise HttpError(404, "ENDPOINT_NOT_FOUND", "There is no such path; /docs lists them.")
-        return RouteTarget(self._model(route), route.version, route.protocol, route.template)
+        return RouteTarget(self._model(route), route.reference, route.protocol, route.template)
 
     def _model(self, route: Route) -> ServedModel:
         """The model of a route."""
@@ -135,7 +136,7 @@ class App:
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
         followed = model.uri.value if model.uri.reference is Reference.ALIAS else None
-        if route.label is not None and route.label != followed:
+        if route.label is not None and route.label not in (followed, CANARY):
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST",
                 "This label is no alias that the server follows for this model.",

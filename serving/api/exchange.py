@@ -46,6 +46,8 @@ class Exchange:
         ]
         if self.request and self.request.stages:
             headers.append((b"x-model-stages", header_text(self.request.stages.names)))
+        if self.request and self.request.arm:
+            headers.append((b"x-model-arm", self.request.arm))
         if self.trace:
             headers.append((b"traceresponse", self.trace))
         return headers

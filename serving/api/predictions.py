@@ -134,7 +134,12 @@ class Predictions:
             receiver=receiver,
             client_left=client_left,
         )
-        if not pool.submit(request):
+        arms = model.arms
+        queued = pool.submit(request) if arms is None else arms.submit(
+            request, pool, headers=exchange.scope["headers"], request_id=exchange.id,
+            by_name=exchange.target.version is not None,
+        )  # fmt: skip
+        if not queued:
             seconds = max(1, math.ceil(pool.seconds_to_drain))
             again = [(b"retry-after", b"%d" % seconds)]
             if self._settings.workers > 1:

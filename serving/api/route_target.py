@@ -3,9 +3,11 @@
 from typing import NamedTuple, cast
 
 from cloche.serving.dispatch.served_model import ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.protocols.protocol import Protocol
+from cloche.serving.registry.names import CANARY
 from cloche.serving.web.asgi import HttpError
 
 
@@ -13,7 +15,7 @@ class RouteTarget(NamedTuple):
     """The target of a prediction request.
 
     Attributes:
-        version: The requested version; None for the one that serves.
+        version: The requested version, or an alias after an `@`; None for the one that serves.
         template: The path with placeholders for names, by which traces group requests.
     """
 
@@ -36,8 +38,17 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool | Stage
             [(b"retry-after", b"1")],
         )  # fmt: skip
     if version is not None and version != current.version:
+        current = _named_pool(model, version)
+    # a parent of workers has other pools, and answers no predictions
+    return cast("VersionPool | StagedPool", current)
+
+
+def _named_pool(model: ServedModel, version: str) -> ServedPool:
+    """The version pool of an alias, or of the canary's version."""
+    if version == f"@{model.uri.value}" and model.current is not None:
+        return model.current
+    if model.arms is None or version not in (f"@{CANARY}", model.arms.pool.version):
         raise HttpError(
             404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
         )
-    # a parent of workers has other pools, and answers no predictions
-    return cast("VersionPool | StagedPool", current)
+    return model.arms.pool

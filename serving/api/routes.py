@@ -27,6 +27,11 @@ class Route(NamedTuple):
     version: str | None = None
     label: str | None = None
 
+    @property
+    def reference(self) -> str | None:
+        """The version's number, or the label after an `@`; None for the version that serves."""
+        return self.version if self.label is None else f"@{self.label}"
+
 
 def _first_segment(path: str) -> str:
     return path.partition("/")[2].partition("/")[0]

@@ -42,15 +42,11 @@ def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
             the stage does not fit it.
         RegistryUnreachable: The registry or the artifact store does not answer.
     """
-    parsed = parse(uri)
-    stages = [] if before in ("", ALONE) else [parse(before)]
-    resolver = _resolver(*stages, parsed)
-    if before:
-        resolved = [*map(resolver.resolve_with_stages, stages), resolver.resolve(parsed)]
-    else:
-        resolved = [resolver.resolve_with_stages(parsed)]
-    versions = [version for one in resolved for version in (*one.stages, one)]
-    return replace(_pinned(parsed, versions, cache_directory), before=before)
+    parsed = replace(parse(uri), before=before)
+    named = [] if before in ("", ALONE) else [parse(before)]
+    resolved = _resolver(*named, parsed).resolve_with_stages(parsed)
+    pinned = _pinned(parsed, (*resolved.stages, resolved), cache_directory)
+    return replace(pinned, before=before)
 
 
 def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:

@@ -14,7 +14,7 @@ from typing import Any
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
-from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.served_pool import Arms, ServedPool
 from cloche.serving.dispatch.version_history import VersionHistory
 from cloche.serving.dispatch.version_load import LoadFailures, VersionLoad, sentence_start
 from cloche.serving.errors import HostFailed, RegistryUnreachable, ServingError, VersionRefused
@@ -37,6 +37,7 @@ class ServedModel:
         uri: The model URI that it follows.
         name: The name under which it is served.
         current: The version pool that takes requests; None until the first version is warm.
+        arms: What takes the requests instead while a canary serves beside it; None without one.
         since: The time at which that version pool took over.
         loading: The load of the version that is to take over; None if there is none.
         history: The model's versions as the registry describes them.
@@ -55,6 +56,7 @@ class ServedModel:
         self.uri = uri
         self.name = uri.name
         self.current: ServedPool | None = None
+        self.arms: Arms | None = None
         self.since: datetime | None = None
         self.loading: VersionLoad | None = None
         self.history = VersionHistory(uri, registry)
@@ -100,7 +102,7 @@ class ServedModel:
         while True:
             pause = min(interval, _RETRY_SECONDS)
             try:
-                await self._poll()
+                await self.poll()
                 pause = interval
             except ServingError as error:
                 self._note_read_error(str(error))
@@ -124,7 +126,12 @@ class ServedModel:
             pool.stop_waiting()
         await self.drain()
 
-    async def _poll(self) -> None:
+    async def poll(self) -> None:
+        """Ask the registry, and follow its answer.
+
+        Raises:
+            ServingError: The registry does not answer, or names no version that can serve.
+        """
         try:
             resolved = ResolvedVersion.from_json(await self._poller.poll())
         except RegistryUnreachable as error:
@@ -136,9 +143,9 @@ class ServedModel:
             raise
         self.read_at = self._loop.time()
         self._read_error = ""
-        self._apply(resolved)
+        self.apply(resolved)
 
-    def _apply(self, resolved: ResolvedVersion) -> None:
+    def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names if needed, and cancel any other load."""
         self._wanted_identity = identity = resolved.identity
         if self.current is not None and identity == self._state.identity:
@@ -171,12 +178,12 @@ class ServedModel:
             "The registry cannot be read; the version that served last is taken from the cache.",
             extra={"model": self.name, "version": cached["version"]},
         )
-        self._apply(ResolvedVersion.from_json(cached))
+        self.apply(ResolvedVersion.from_json(cached))
 
     async def _load(self, load: VersionLoad) -> None:
         try:
             fresh = await self._make_pool(self.name, load.resolved)
-            await fresh.start(another_serves=self.current is not None)
+            await fresh.start(another_serves=self._another_serves)
         except (VersionRefused, HostFailed) as error:
             self._refuse(load.resolved, error)
         except ServingError as error:
@@ -252,9 +259,18 @@ class ServedModel:
         """Close a version pool in the background, after its running batches."""
         if self.current is old:
             self.current = None
-        task = asyncio.create_task(old.close(lambda: self.current))
+        task = asyncio.create_task(old.close(self._successor))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))
+
+    @property
+    def _another_serves(self) -> bool:
+        """Whether a version serves while another one is loaded."""
+        return self.current is not None
+
+    def _successor(self) -> ServedPool | None:
+        """The version pool that takes over what a closed one leaves."""
+        return self.current
 
     def _note_read_error(self, reason: str) -> None:
         if reason != self._read_error:

@@ -4,7 +4,7 @@ The version pool of one process has it, and so does a version on all workers of 
 parent follows it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from cloche.serving.queue.prediction_request import PredictionRequest
@@ -78,4 +78,42 @@ class ServedPool(Protocol):
 
         Args:
             current: Returns what serves by then. It takes over requests that are left.
+        """
+
+
+class RequestPool(ServedPool, Protocol):
+    """A version pool of this process, which takes requests."""
+
+    def submit(self, request: PredictionRequest) -> bool:
+        """Queue a request; False when the queue is full."""
+
+
+class Arms(Protocol):
+    """What takes the requests of a model while it has a canary beside its version.
+
+    Attributes:
+        percent: The share of the callers whose requests the canary answers.
+    """
+
+    percent: float
+
+    @property
+    def pool(self) -> RequestPool:
+        """The version pool of the canary."""
+
+    def end(self) -> None:
+        """Let nothing that is still being answered abort the canary: it has ended."""
+
+    def submit(
+        self, request: PredictionRequest, pool: RequestPool, *,
+        headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
+    ) -> bool:  # fmt: skip
+        """Queue a request for one of the arms; False when the queue is full.
+
+        Args:
+            request: The request.
+            pool: The version pool that it names, or else that of production.
+            headers: The headers of the request.
+            request_id: The ID of the request.
+            by_name: Whether the request names its version.
         """

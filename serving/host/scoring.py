@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.serving.host import stages
+from cloche.serving.host import marked_answers, stages
 from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
@@ -30,6 +30,7 @@ from cloche.serving.host.diagnosis.diagnosis import GENERAL
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
+from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
 from cloche.serving.processes.frames import Answer, Item, Result
@@ -180,8 +181,10 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                return stages.read_staged(item, codec, self._decoder)
-            return codec.read(item)
+                request = stages.read_staged(item, codec, self._decoder)
+            else:
+                request = codec.read(item)
+            return marked_answers.checked(request) if request and item.mark_failures else request
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
@@ -203,14 +206,22 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                return stages.score_staged_alone(
+                answer = stages.score_staged_alone(
                     item, codec, self._instrumented, self._subject(item)
                 )
-            return codec.score_alone(item, self._instrumented)
+            else:
+                answer = codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
             return codec.error_answer(error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
-            return codec.error_answer(self._client_error(codec, item, error))
+            answer = codec.error_answer(self._client_error(codec, item, error))
+            failed = self._instrumented.model_error is not None
+            return marked_answers.as_failure(answer) if item.mark_failures and failed else answer
+        if not item.mark_failures:
+            return answer
+        rows = self._instrumented.rows
+        predicted = ModelPredictions(self._instrumented.raw, rows)
+        return marked_answers.marked(answer, predicted, 0, rows)
 
     def _client_error(self, codec: Codec, item: Item, error: Exception) -> RequestRefused:
         """Convert an error to one for the client: the request's mistake, or the model's failure."""

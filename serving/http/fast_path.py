@@ -78,7 +78,7 @@ class FastPath:
             self._access.check(headers)
         except HttpError:
             return False
-        scope = {"method": "POST", "path": url.decode("ascii")}
+        scope = {"method": "POST", "path": url.decode("ascii"), "headers": headers}
         exchange = self._predictions.begin(target, scope, head)
         waiting = _FastResponse(self._predictions, exchange, client)
         try:

@@ -23,6 +23,7 @@ _SWAP_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 _MODEL = ("model",)
 _VERSION = ("model", "version")
+_ARM = (*_VERSION, "arm")
 
 
 class Metrics:
@@ -126,6 +127,29 @@ class Metrics:
             "cloche_registry_age_seconds", "Seconds since the registry was last read.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
+
+        self.arm_requests = FastCounter(
+            "cloche_arm_requests",
+            "Prediction requests of each arm, while the model has a canary.",
+            _ARM,
+            registry=self.registry,
+        )
+        self.arm_failures = FastCounter(
+            "cloche_arm_failures",
+            "Requests of an arm that its version failed; a canary's were answered by production.",
+            (*_ARM, "reason"),
+            registry=self.registry,
+        )
+        self.arm_seconds = FastHistogram(
+            "cloche_arm_duration_seconds", "From a request's queue to the answer of its arm.", _ARM,
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.canary_fallbacks = FastCounter(
+            "cloche_canary_fallbacks",
+            "Requests of a canary's callers that production answered, by reason.",
+            (*_VERSION, "reason"),
+            registry=self.registry,
+        )
 
     def count_request(self, model: str, version: str, status: int, seconds: float) -> None:
         """Count one prediction request that was answered."""

@@ -17,12 +17,13 @@ MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
 _ITEM = struct.Struct("!BHHII")
-_STAGED = struct.Struct("!I?")  # after the body of an item with a table, or whose answer is one
+_STAGED = struct.Struct("!I??")  # after the body of an item of a stage or of a canary
 _IS_STAGED = 0x80  # in the length of the protocol's name
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBIII")
 
 JSON_BODY, TEXT_BODY, BINARY_BODY, TABLE_BODY = 0, 1, 2, 3
+NOT_FINITE, MODEL_FAILED = 0x80, 0x40  # in the body type of answers to items with `mark_failures`
 
 
 class Kind(enum.IntEnum):
@@ -56,6 +57,8 @@ class Item(NamedTuple):
         table: The rows that the stage before has prepared, as an Arrow stream. If it is empty, the
             rows are in the body.
         as_table: Whether the answer is a table for the next stage, instead of one in the protocol.
+        mark_failures: Whether an answer with NaN or infinity is marked as `NOT_FINITE`, and that to
+            a failure of the model as `MODEL_FAILED`.
     """
 
     content_type: str
@@ -65,6 +68,7 @@ class Item(NamedTuple):
     json_size: int = 0
     table: bytes = b""
     as_table: bool = False
+    mark_failures: bool = False
 
 
 class Answer(NamedTuple):
@@ -72,7 +76,8 @@ class Answer(NamedTuple):
 
     Attributes:
         status: The HTTP status, or the one that HTTP would have.
-        body_type: `JSON_BODY`, `TEXT_BODY`, `BINARY_BODY`, or `TABLE_BODY` for the next stage.
+        body_type: `JSON_BODY`, `TEXT_BODY`, `BINARY_BODY`, or `TABLE_BODY` for the next stage;
+            with a mark if the item asks for marks.
         rows: The number of scored rows; 0 if there are none.
         body: The body in the protocol of the request.
         json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
@@ -110,16 +115,16 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body, request_id, protocol, json_size, table, as_table in items:
+    for content_type, body, request_id, protocol, json_size, table, as_table, checked in items:
         spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
         known_as = request_id.encode("latin-1")
-        staged = _IS_STAGED if as_table or table else 0
+        staged = _IS_STAGED if as_table or table or checked else 0
         head = _ITEM.pack(
             len(spoken) | staged, len(media_type), len(known_as), len(body), json_size
         )
         parts += (head, spoken, media_type, known_as, body)
         if staged:
-            parts += (_STAGED.pack(len(table), as_table), table)
+            parts += (_STAGED.pack(len(table), as_table, checked), table)
     return _framed(Kind.BATCH, parts)
 
 
@@ -180,10 +185,12 @@ def _items(payload: bytes) -> Iterator[Item]:
             json_size,
         )  # fmt: skip
         if protocol_length & _IS_STAGED:
-            length, as_table = _STAGED.unpack_from(payload, end)
+            length, as_table, checked = _STAGED.unpack_from(payload, end)
             table_at = end + _STAGED.size
             end = table_at + length
-            item = item._replace(table=payload[table_at:end], as_table=as_table)
+            item = item._replace(
+                table=payload[table_at:end], as_table=as_table, mark_failures=checked
+            )
         yield item
         offset = end
 

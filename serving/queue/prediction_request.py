@@ -62,6 +62,7 @@ class PredictionRequest(Ticket):
         sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
         stages: The stages before the model; None without stages.
+        arm: The arm that answers while the model has a canary; empty without one.
     """
 
     item: Item
@@ -72,6 +73,7 @@ class PredictionRequest(Ticket):
     sent_at: float = 0.0
     version: str = ""
     stages: StageProgress | None = None
+    arm: bytes = b""
 
     def answer(self, answer: Answer, version: str) -> None:
         """End the request with the answer of a host of `version`, unless it has ended."""

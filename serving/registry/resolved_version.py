@@ -25,6 +25,9 @@ class ResolvedVersion:
             resolved.
         name: The name under which a stage is served; empty for a version that is none.
         own_identity: The identity without the stages; empty without stages.
+        canary_percent: The tag that gives a canary's share; empty without one.
+        rollout: The tag that tells the state of the version's rollout; empty without one.
+        problem: Why the stages of a canary cannot be found; empty if they can.
     """
 
     version: str
@@ -39,6 +42,9 @@ class ResolvedVersion:
     stages: "tuple[ResolvedVersion, ...]" = ()
     name: str = ""
     own_identity: str = ""
+    canary_percent: str = ""
+    rollout: str = ""
+    problem: str = ""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":

@@ -26,14 +26,17 @@ from cloche.serving.registry.names import (
     ACCELERATED_TAG,
     ALONE,
     BEFORE_TAG,
+    CANARY,
+    CANARY_PERCENT_TAG,
     DIGEST_TAG,
     OFF,
     ONNX,
     PRODUCTION,
     RETRY_TAG,
+    ROLLOUT_TAG,
 )
 from cloche.serving.registry.resolved_version import ResolvedVersion
-from cloche.serving.registry.uri import ModelUri, Reference, parse
+from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias
 
 _MOST_STAGES = 8
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -101,6 +104,30 @@ class Resolver:
                 f"({'--before' if uri.before else f'tag {BEFORE_TAG}'}) cannot be found: {error}"
             ) from error
         return resolved.after(stage, named.name)
+
+    def find_canary(self, model: str) -> ResolvedVersion | None:
+        """Return the canary of a registered model, without stages; None if it has none.
+
+        Raises:
+            RegistryUnreachable: The registry does not answer.
+        """
+        try:
+            return self.resolve(with_alias(model, CANARY))
+        except VersionRefused:
+            return None
+
+    def end_canary(self, model: str, version: str, state: str) -> None:
+        """Tag a version with the end of its rollout, and take the canary's alias from it.
+
+        Raises:
+            VersionRefused: There is no such version any more.
+            RegistryUnreachable: The registry does not answer, or does not allow this.
+        """
+        with translated_errors(f"{model} version {version}"):
+            self.client.set_model_version_tag(model, version, ROLLOUT_TAG, state)
+            canary = self.find_canary(model)  # somebody may have moved the alias
+            if canary is not None and canary.version == version:
+                self.client.delete_registered_model_alias(model, CANARY)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with `alias`, by the name of each registered model that has it.
@@ -173,4 +200,6 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
         model=found.name,
         retry=tags.get(RETRY_TAG) != OFF,
         before=tags.get(BEFORE_TAG, ""),
+        canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
+        rollout=tags.get(ROLLOUT_TAG, ""),
     )

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefu
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
+from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver
-from cloche.serving.registry.uri import ModelUri
+from cloche.serving.registry.uri import ModelUri, with_alias
 
 _QUERIES = "queries"
 # Each kind of work has its own threads: a silent registry does not block the cache, and a long
@@ -49,6 +50,15 @@ class Service:
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """Return the version to which a URI resolves now, with the stages before it."""
         return asdict(self._resolver.resolve_with_stages(ModelUri.from_json(uri)))
+
+    def resolve_arms(self, uri: dict[str, Any], canary: bool) -> dict[str, Any]:
+        """Return what `resolve` does, and under the key `canary` the canary if it is asked for."""
+        resolved = self.resolve(uri)
+        return resolved | {"canary": self._canary(ModelUri.from_json(uri))} if canary else resolved
+
+    def end_canary(self, model: str, version: str, state: str) -> None:
+        """Record the end of a canary in the registry."""
+        self._resolver.end_canary(model, version, state)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""
@@ -74,6 +84,17 @@ class Service:
         """Return the version that last served for a URI; None if it is not cached."""
         resolved = self._cache.last_good(uri)
         return asdict(resolved) if resolved else None
+
+    def _canary(self, uri: ModelUri) -> dict[str, Any] | None:
+        """Return the canary with its stages, or with the problem that those cannot be found."""
+        found = self._resolver.find_canary(uri.model)
+        if found is None or not (uri.before or found.before):
+            return asdict(found) if found else None
+        try:
+            canary = replace(with_alias(uri.model, CANARY), before=uri.before)
+            return asdict(self._resolver.resolve_with_stages(canary))
+        except VersionRefused as error:
+            return asdict(replace(found, problem=str(error)))
 
 
 def serve(front: socket.socket, cache_directory: Path) -> None:

@@ -17,6 +17,7 @@ from cloche.serving.api.app import App
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
+from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
@@ -35,14 +36,19 @@ from cloche.serving.protocols.json_schema import specs
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.registry.client import Registry
+from cloche.serving.registry.names import CANARY, PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
-from cloche.serving.registry.uri import ModelUri
+from cloche.serving.registry.uri import ModelUri, Reference
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
+_NO_CANARY = (
+    f"A canary is not served with --workers: start the server with --workers 1, or take the alias "
+    f"{CANARY} away."
+)
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -105,7 +111,10 @@ async def served_models(
         return make(name, resolved, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:
-        return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
+        if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
+            return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
+        refusal = "" if settings.workers == 1 else _NO_CANARY
+        return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:

@@ -152,6 +152,22 @@ def test_swaps_of_either_and_of_both_lose_nothing(pair: Registry, serve: Serve) 
     wait_for(lambda: len(server.hosts()) == 2)
 
 
+def test_a_canary_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None:
+    name_stage(pair, "2", "models:/s/2")
+    server = serve().wait_until_ready()
+    pair.client.set_model_version_tag("m", "2", "cloche.canary_percent", "50")
+    pair.promote("2", alias="canary")
+    wait_for(lambda: server.state().get("canary", {}).get("ready"))
+    pairs = set()
+    with Load(server, check=lambda response: response.ok) as load:
+        while len(pairs) < 2:
+            pairs.add(served(server))
+        pair.client.delete_registered_model_alias("m", "canary")
+        wait_for(lambda: len(server.hosts()) == 2)
+    assert not load.failures
+    assert pairs == {(1, 1), (2, 2)}
+
+
 def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
     server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
     said = {

@@ -298,6 +298,15 @@ def barriers(page: Page) -> list[str]:
     return [f"{one['id']}: {one['help']} {[n['html'] for n in one['nodes']]}" for one in found]
 
 
+def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> None:
+    registry.promote("2", FLIGHTS, alias="canary")
+    try:
+        expect(flights.locator("#serving")).to_contain_text("Version 2 answers 1 % of the callers")
+    finally:
+        registry.client.delete_registered_model_alias(FLIGHTS, "canary")
+    expect(flights.locator("#serving")).not_to_contain_text("callers")
+
+
 @pytest.fixture
 def promoted(flights: Page, registry: Registry, server: Server) -> Iterator[Page]:
     """The page, with something typed, after another version was promoted."""

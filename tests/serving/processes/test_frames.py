@@ -15,7 +15,11 @@ from cloche.serving.processes.frames import (
 latin = st.text(st.characters(max_codepoint=255), max_size=30)
 protocols = st.sampled_from(["mlflow", "open_inference_grpc"])
 sizes = st.integers(0, 10**6)
-items = st.lists(st.builds(Item, latin, st.binary(), latin, protocols, sizes))
+items = st.lists(
+    st.builds(
+        Item, latin, st.binary(), latin, protocols, sizes, st.binary(), st.booleans(), st.booleans()
+    )
+)
 answers = st.lists(
     st.builds(Answer, st.integers(100, 599), st.integers(0, 2), sizes, st.binary(), sizes)
 )

@@ -1,0 +1,126 @@
+"""The requests of a model with a canary: who gets it, and what follows if it fails them."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from cloche.rollout.assignment import takes_canary
+from cloche.rollout.counts import Arm
+from cloche.serving.arms.arm_counts import ArmCounts
+from cloche.serving.arms.arm_requests import (
+    CANARY,
+    LOST,
+    PRODUCTION,
+    CanaryAttempt,
+    ProductionReceiver,
+)
+from cloche.serving.arms.routing_key import routing_key
+from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
+
+
+class Arms:
+    """Production and a canary, while the canary takes requests.
+
+    Attributes:
+        pool: The version pool of the canary.
+        percent: The share of the callers whose requests the canary answers.
+    """
+
+    def __init__(
+        self, model: str, pool: RequestPool, percent: float, metrics: Metrics, *,
+        production: Callable[[], ServedPool | None], abort: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Begin to count.
+
+        Args:
+            model: The name of the registered model.
+            pool: The version pool of the canary, which is warm.
+            percent: The share of the canary.
+            metrics: The metrics of the server.
+            production: Returns the version pool that serves; None while none does.
+            abort: Called once, with the reason, when the canary has failed enough.
+        """
+        self.pool: RequestPool = pool
+        self.percent = percent
+        self._model = model
+        self._production = production
+        self._abort: Callable[[str], None] | None = abort
+        self._metrics = metrics
+        self._counts = ArmCounts()
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def version(self) -> str:
+        """The version of the canary."""
+        return self.pool.version
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether production may be asked what the canary was asked already."""
+        return self.pool.retry
+
+    def submit(
+        self, request: PredictionRequest, pool: RequestPool, *,
+        headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
+    ) -> bool:  # fmt: skip
+        """Queue a request for one of the arms; False when the queue is full."""
+        if by_name:
+            request.arm = (CANARY if pool is self.pool else PRODUCTION).encode()
+            return pool.submit(request)
+        key = routing_key(headers, request_id)
+        request.arm = PRODUCTION.encode()
+        if self.percent and takes_canary(self._model, self.version, key, self.percent):
+            if self.pool.ready:
+                attempt = CanaryAttempt(self, key, request)
+                if self.pool.submit(attempt.request):
+                    return True
+                attempt.withdraw()
+            self._count_request(CANARY)
+            self._count_fallback("queue full" if self.pool.ready else "no host")
+        else:
+            now = self._loop.time()
+            request.item = request.item._replace(mark_failures=True)
+            request.receiver = ProductionReceiver(self, key, request.receiver, now)
+        return pool.submit(request)
+
+    def end(self) -> None:
+        """Let nothing that is still being answered abort the canary: it has ended."""
+        self._abort = None
+
+    def fall_back(self, request: PredictionRequest, reason: str) -> None:
+        """Have production answer a request, whatever waits there already."""
+        self._count_fallback(reason)
+        if (production := self._production()) is not None:
+            production.adopt([request])
+        else:
+            request.end(STOPPED)
+
+    def count(self, arm: Arm, key: bytes, failure: str, started: float) -> None:
+        """Count a request that an arm has ended, and abort the canary if it failed too often.
+
+        Args:
+            arm: The arm to which the caller belongs.
+            key: The routing key of the request.
+            failure: The reason why it is a failure of the arm; empty for none.
+            started: The time at which the arm got the request, on the loop's clock.
+        """
+        now, label = self._loop.time(), self._count_request(arm)
+        self._metrics.arm_seconds.labels(*label).observe(now - started)
+        if not failure:
+            return
+        self._metrics.arm_failures.labels(*label, failure).inc()
+        reason = self._counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
+        if reason and self._abort is not None:
+            self._abort(reason)
+
+    def _count_request(self, arm: Arm) -> tuple[str, str, str]:
+        """Count a request of an arm's callers, and return the labels of the arm's metrics."""
+        pool = self.pool if arm == CANARY else self._production()
+        label = (self._model, pool.version if pool is not None else "", arm)
+        self._metrics.arm_requests.labels(*label).inc()
+        self._counts.add_request(arm, self.percent)
+        return label
+
+    def _count_fallback(self, reason: str) -> None:
+        self._metrics.canary_fallbacks.labels(self._model, self.version, reason).inc()

@@ -1,0 +1,195 @@
+"""A served model whose production may have a canary beside it."""
+
+import asyncio
+import contextlib
+import logging
+import math
+from dataclasses import asdict
+from typing import Any
+
+from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
+from cloche.serving.background_tasks import Tasks
+from cloche.serving.dispatch.registry_poller import RegistryPoller
+from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
+from cloche.serving.errors import ServingError
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.names import ABORTED, PROMOTED
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.uri import ModelUri
+
+_SECONDS = 15.0  # for one question to the registry
+_LAST_WRITE_SECONDS = 3.0  # when the server ends
+_LOOK_POLLS, _LOOK_SECONDS = 5, 10.0  # between two looks for a canary where there is none
+_logger = logging.getLogger(__name__)
+
+
+class ProductionModel(ServedModel):
+    """A model that follows the alias `production`, and the alias `canary` where there is one.
+
+    An aborted canary gets no requests of this server until somebody removes the tag that says so,
+    also while the registry cannot be told.
+    """
+
+    def __init__(
+        self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
+        make: MakeVersionPool, refusal: str = "",
+    ) -> None:  # fmt: skip
+        """Serve nothing yet; `refusal` is why this server has no canaries, if it has none."""
+        super().__init__(uri, registry, metrics, make=make)
+        self._poller: _Poller = _Poller(registry, uri)
+        self._canary = CanaryModel(self, registry, metrics, make=make, abort=self._abort)
+        self._canary_problem = ""  # why the version behind the alias takes no requests
+        self._canary_version = ""  # that version
+        self._refusal = refusal
+        self._aborted: dict[str, str] = {}  # the state to be written, by identity
+        self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
+        self._writes = Tasks()
+        self._write_error = ""
+
+    async def drain(self) -> None:
+        """Cancel the loads, and close every version pool after its running batches."""
+        self._canary.end()
+        await self._canary.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WRITE_SECONDS):
+                await self._writes.finish()
+        await super().drain()
+
+    async def close(self) -> None:
+        """Close all version pools at once: no client is connected any more."""
+        await self._canary.close()
+        await super().close()
+
+    def describe(self) -> dict[str, Any]:
+        """The entry of the model in `/readyz`, with its canary if there is one."""
+        described = super().describe()
+        if self._canary_problem:
+            described["canary"] = {
+                "version": self._canary_version, "percent": 0.0, "ready": False, "loading": None,
+                "problem": self._canary_problem,
+            }  # fmt: skip
+        elif self._canary.target is not None:
+            described["canary"] = self._canary.describe()
+        return described
+
+    async def poll(self) -> None:
+        """Ask the registry, and have production and the canary follow its answer.
+
+        Raises:
+            ServingError: The registry does not answer, or names no version that can serve.
+        """
+        await super().poll()
+        if self._poller.looked:
+            canary = self._poller.canary
+            if canary is not None and canary.identity == self._wanted_identity:
+                # else it would be a canary again when another version is promoted
+                self._tell_registry(canary, PROMOTED)
+                canary = None
+            self._follow_canary(canary)
+
+    def apply(self, resolved: ResolvedVersion) -> None:
+        """Load the version that the registry names, unless it is the canary, which is loaded."""
+        identity = resolved.identity
+        if identity != self._state.identity and (promoted := self._canary.take(identity)):
+            self._give_up()
+            self._switch(promoted, resolved)
+            self._log_served(promoted, 0.0)
+            self._loads.start(self._complete(promoted, resolved))
+        super().apply(resolved)
+
+    def _follow_canary(self, canary: ResolvedVersion | None) -> None:
+        """Have the canary follow its alias, unless its version may not take requests."""
+        if canary is None:
+            self._canary.follow_target(None)
+            if self._canary_problem == self._refusal:
+                self._canary_problem = ""
+            return
+        self._canary_version = canary.version
+        self._canary_problem = self._refusal or self._abort_problem(canary)
+        self._canary.follow_target(None if self._canary_problem else canary)
+
+    def _abort_problem(self, canary: ResolvedVersion) -> str:
+        """Why an aborted version takes no requests; empty for other versions."""
+        identity, version = canary.identity, canary.version
+        if is_aborted(canary):
+            self._aborted.pop(identity, None)  # from now on the tag says so
+            return aborted_problem(version, canary.rollout)
+        if identity not in self._aborted:
+            return ""
+        if self._poller.began > self._written_at.get(identity, self._poller.began):
+            del self._aborted[identity]  # somebody has removed the tag
+            return ""
+        if identity not in self._written_at:
+            self._tell_registry(canary, self._aborted[identity])
+        return aborted_problem(version, self._aborted[identity])
+
+    def _abort(self, canary: ResolvedVersion, reason: str) -> None:
+        """End a canary at once, and tell the registry."""
+        state = self._aborted[canary.identity] = f"{ABORTED}: {reason}"
+        self._written_at.pop(canary.identity, None)
+        self._canary_version = canary.version
+        self._canary_problem = aborted_problem(canary.version, state)
+        _logger.error("The canary is %s", state, extra=self._label(canary))
+        self._canary.end()
+        self._tell_registry(canary, state)
+
+    def _tell_registry(self, canary: ResolvedVersion, state: str) -> None:
+        if not self._writes.running:
+            self._writes.start(self._write(canary, state))
+
+    async def _write(self, canary: ResolvedVersion, state: str) -> None:
+        """Write how the canary has ended, and take its alias away; a poll tries it again."""
+        about = {"model": self.uri.model, "version": canary.version, "state": state}
+        try:
+            await self._registry.call("end_canary", _SECONDS, **about)
+            self._written_at[canary.identity] = self._loop.time()
+            self._write_error = ""
+        except ServingError as error:
+            if str(error) != self._write_error:
+                _logger.warning(
+                    "The registry cannot be told that the canary is %s, and is told again. %s",
+                    state, error, extra=self._label(canary),
+                )  # fmt: skip
+            self._write_error = str(error)
+
+    def _label(self, canary: ResolvedVersion) -> dict[str, str]:
+        return {"model": self.name, "version": canary.version}
+
+
+class _Poller(RegistryPoller):
+    """Polls for production's version and the canary; for one that is absent only now and then.
+
+    The question for an absent alias costs about half of one for production's version.
+
+    Attributes:
+        canary: The canary that the last look has found; None if there is none.
+        looked: Whether the last poll looked for a canary.
+        began: The time at which the last poll began, on the loop's clock.
+    """
+
+    def __init__(self, registry: Registry, uri: ModelUri) -> None:
+        super().__init__(registry, "resolve_arms", _SECONDS, uri=asdict(uri), canary=True)
+        self.canary: ResolvedVersion | None = None
+        self.looked = False
+        self.began = self._looked_at = -math.inf
+        self._polls = 0
+
+    def wake(self) -> None:
+        """Poll now instead of after the pause, also for a canary."""
+        self._polls = 0
+        super().wake()
+
+    async def poll(self) -> Any:
+        """Poll the registry now, and return what it says of production's version."""
+        self.looked, self.began = False, self._loop.time()
+        look = self.canary is not None or self._polls % _LOOK_POLLS == 0
+        look = look or self.began - self._looked_at >= _LOOK_SECONDS
+        self._polls += 1
+        self._params["canary"] = look
+        resolved = await super().poll()
+        if look:
+            self.looked, self._looked_at = True, self.began
+            canary = resolved.pop("canary")
+            self.canary = None if canary is None else ResolvedVersion.from_json(canary)
+        return resolved

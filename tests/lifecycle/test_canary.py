@@ -1,0 +1,250 @@
+"""A canary beside production: who gets it, what its faults cost, and how it ends."""
+
+import gzip
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import requests
+
+from tests.lifecycle import make_canaries as made
+from tests.lifecycle.registry import Registry, Serve, infer_request
+from tests.online import Load, Server, wait_for
+from tests.shelf import shelf
+
+pytestmark = pytest.mark.slow
+
+ARMS = ("production", "canary")
+
+
+@cache
+def saved(number: int, fault: str) -> Path:
+    path = shelf() / f"canary {number} {fault}"
+    made.save(path, number, fault)
+    return path
+
+
+def register(registry: Registry, *faults: str) -> None:
+    """A good version 1 in production, and a version for each fault."""
+    registry.register()
+    for number, fault in enumerate((made.GOOD, *faults), 1):
+        path = registry.artifacts(str(number))
+        shutil.copytree(saved(number, fault), path)
+        registry.client.create_model_version("m", source=str(path))
+    registry.promote("1")
+
+
+def roll_out(registry: Registry, percent: str = "50", version: str = "2") -> None:
+    """Make a version the canary, with a share."""
+    registry.client.set_model_version_tag("m", version, "cloche.canary_percent", percent)
+    registry.promote(version, alias="canary")
+
+
+def canary(server: Server) -> dict[str, Any]:
+    described: dict[str, Any] = server.state().get("canary", {})
+    return described
+
+
+def wait_for_canary(server: Server) -> None:
+    wait_for(lambda: canary(server).get("ready"))
+
+
+def arm_of(server: Server, key: str) -> str:
+    """The arm that answers a caller, by its headers and by its prediction."""
+    response = server.predict(headers={"X-Routing-Key": key})
+    arm, version = response.headers["x-model-arm"], response.headers["x-model-version"]
+    assert response.json() == {"predictions": [float(version)]}
+    assert version == {"production": "1", "canary": "2"}[arm]
+    return arm
+
+
+def arms_of(server: Server, keys: range) -> set[str]:
+    """The keys that the canary answers."""
+    return {str(key) for key in keys if arm_of(server, str(key)) == "canary"}
+
+
+def right(response: requests.Response) -> bool:
+    """Whether a caller has the answer of the version that the headers name."""
+    return response.ok and response.json() == {
+        "predictions": [float(response.headers["x-model-version"])]
+    }
+
+
+def test_an_alias_gives_a_version_its_share_until_it_is_gone(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    server = serve().wait_until_ready()
+    assert "x-model-arm" not in server.predict().headers
+    roll_out(registry, "20")
+    wait_for_canary(server)
+    keys = range(400)
+    at_twenty = arms_of(server, keys)
+    assert 40 < len(at_twenty) < 120
+    registry.client.set_model_version_tag("m", "2", "cloche.canary_percent", "50")
+    wait_for(lambda: canary(server)["percent"] == 50)
+    at_fifty = arms_of(server, keys)
+    assert at_twenty < at_fifty
+    assert 150 < len(at_fifty) < 250
+    another = serve().wait_until_ready()
+    wait_for_canary(another)
+    assert arms_of(another, keys) == at_fifty  # as after a restart
+    with Load(server, check=right) as load:
+        load.wait_for_more(50)
+        registry.client.delete_registered_model_alias("m", "canary")
+        wait_for(lambda: len(server.hosts()) == 1)
+        load.wait_for_more(20)
+    assert not load.failures
+    assert load.outcomes["2"]
+    response = server.predict()
+    assert "x-model-arm" not in response.headers
+    assert response.headers["x-model-version"] == "1"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [made.FAILS, *(pytest.param(one, marks=pytest.mark.breadth) for one in made.FAULTS[1:])],
+)
+def test_a_bad_canary_costs_no_caller_anything_and_ends_itself(
+    registry: Registry, serve: Serve, fault: str
+) -> None:
+    register(registry, fault)
+    server = serve("--request-timeout", "6").wait_until_ready()
+    roll_out(registry, "5")
+    wait_for_canary(server)
+    with Load(server, check=right, clients=32) as load:
+        wait_for(lambda: "cloche.rollout" in registry.client.get_model_version("m", "2").tags)
+        load.wait_for_more(20)
+    assert load.failures == []
+    wait_for(lambda: "canary" not in registry.client.get_registered_model("m").aliases)
+    state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
+    assert state.startswith("aborted: ")
+    assert server.metric("cloche_arm_failures_total", arm="canary") <= 10
+    registry.promote("2", alias="canary")  # of which this server has had enough
+    wait_for(lambda: "removed" in (canary(server).get("problem") or ""))
+    assert server.predict().headers["x-model-version"] == "1"
+    registry.client.delete_model_version_tag("m", "2", "cloche.rollout")
+    wait_for_canary(server)
+
+
+def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.ALL_FAIL)
+    servers = [serve().wait_until_ready() for _ in range(2)]
+    roll_out(registry)
+    for server in servers:
+        wait_for_canary(server)
+    with Load(servers[0], check=right) as load:
+        for server in servers:
+            wait_for(lambda server=server: len(server.hosts()) == 1)
+    assert load.failures == []
+    assert servers[0].metric("cloche_arm_failures_total", arm="canary") < 20
+    assert "canary" not in registry.client.get_registered_model("m").aliases
+    state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
+    assert "production 0 of" in state
+    assert state in canary(servers[0])["problem"]
+
+
+def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    server = serve("--replicas", "2").wait_until_ready()
+    roll_out(registry)
+    wait_for_canary(server)
+    before = set(server.hosts())
+    assert len(before) == 4
+    with Load(server, check=right) as load:
+        load.wait_for_more(50)
+        registry.promote("2")
+        server.wait_for_version("2")
+        load.wait_for_more(50)
+        wait_for(lambda: len(server.hosts()) == 2)
+        load.wait_for_more(20)
+    assert load.failures == []
+    assert set(server.hosts()) < before
+    assert canary(server) == {}
+    wait_for(lambda: "canary" not in registry.client.get_registered_model("m").aliases)
+    assert "x-model-arm" not in server.predict().headers
+
+
+def test_every_protocol_and_door_reaches_the_same_arm(registry: Registry, serve: Serve) -> None:
+    register(registry, made.GOOD)
+    server = serve("--grpc-port", "0").wait_until_ready()
+    roll_out(registry)
+    wait_for_canary(server)
+    keys = {arm: next(k for k in map(str, range(100)) if arm_of(server, k) == arm) for arm in ARMS}
+    row, packed = {"a": 0.0}, {"content-type": "application/json", "content-encoding": "gzip"}
+    tensor = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
+    by_mlflow = {"dataframe_records": [row]}
+    records = json.dumps(by_mlflow).encode()
+    counted = server.metric("cloche_arm_requests_total")
+    with grpc.insecure_channel(server.grpc_address()) as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for arm, key in keys.items():
+            header = {"x-routing-key": key}
+            answers = [
+                requests.post(server.url + path, json=body, headers=header, timeout=60)
+                for path, body in (
+                    ("/v2/models/m/infer", {"inputs": [tensor]}),
+                    ("/v1/models/m:predict", {"instances": [row]}),
+                    ("/predictions/m", by_mlflow),
+                )
+            ]
+            answers.append(
+                requests.post(
+                    f"{server.url}/invocations", gzip.compress(records), headers=packed | header,
+                    timeout=60,
+                )
+            )  # fmt: skip
+            assert [one.headers["x-model-arm"] for one in answers] == [arm] * 4
+            _, call = infer.with_call(infer_request(), metadata=[("x-routing-key", key)])
+            assert dict(call.trailing_metadata())["x-model-arm"] == arm
+    assert server.metric("cloche_arm_requests_total") == counted + 10
+    for path, version in (
+        ("/models/m/versions/1/invocations", "1"),
+        ("/models/m/versions/2/invocations", "2"),
+        ("/v1/models/m/labels/production:predict", "1"),
+        ("/v1/models/m/labels/canary:predict", "2"),
+    ):
+        for key in keys.values():
+            response = requests.post(
+                server.url + path, json={"instances": [row]} if "v1" in path else by_mlflow,
+                headers={"x-routing-key": key}, timeout=60,
+            )  # fmt: skip
+            assert response.headers["x-model-version"] == version
+    assert server.metric("cloche_arm_requests_total") == counted + 10
+    assert (
+        server.get("/v1/models/m/labels/canary").json()["model_version_status"][0]["version"] == "2"
+    )
+
+
+def test_a_canary_that_cannot_serve_gets_no_requests_and_is_told(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    shutil.rmtree(registry.artifacts("2"))
+    server = serve().wait_until_ready()
+    roll_out(registry, "half")
+    wait_for(lambda: "cannot be" in (canary(server).get("problem") or ""))
+    assert server.get("/readyz").status_code == 200
+    assert "x-model-arm" not in server.predict().headers
+    shutil.copytree(saved(2, made.GOOD), registry.artifacts("2"))
+    wait_for_canary(server)
+    assert "'half'" in canary(server)["problem"]
+    assert not arms_of(server, range(50))
+
+
+def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) -> None:
+    register(registry, made.GOOD)
+    server = serve("--workers", "2").wait_until_ready()
+    roll_out(registry)
+    wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
+    assert server.get("/readyz").status_code == 200
+    assert "x-model-arm" not in server.predict().headers
+    wait_for_canary(serve("--workers", "1").wait_until_ready())

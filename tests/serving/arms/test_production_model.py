@@ -1,0 +1,202 @@
+"""How a model and its canary follow the registry, while it changes its mind or does not answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from cloche.serving.arms.production_model import ProductionModel
+from cloche.serving.dispatch.pool_settings import PoolSettings
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import RegistryUnreachable
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
+from cloche.serving.registry.resolved_version import ResolvedVersion
+from cloche.serving.registry.uri import parse
+from tests.in_a_loop import in_a_loop
+from tests.serving.dispatch.test_version_pool import FakeReplica
+
+SETTINGS = PoolSettings(
+    replicas=1, load_timeout=1.0, predict_timeout=1.0,
+    queue=QueueLimits(100, 10**6, 10**6), batches=BatchLimits(100, 10**6),
+)  # fmt: skip
+
+
+class Replica(FakeReplica):
+    """Says what kind of predictor it has."""
+
+    async def load(self, *_: Any) -> dict[str, Any]:
+        return {"predictor": "model"}
+
+
+def resolved(version: str, **more: str) -> dict[str, Any]:
+    """What the registry says of a version."""
+    return asdict(ResolvedVersion(version, "", version, f"{version} {more}", **more))
+
+
+class FakeRegistry:
+    """Has the aliases that a test says, and fails to write as often as it says."""
+
+    def __init__(self) -> None:
+        self.production = resolved("1")
+        self.canary: dict[str, Any] | None = None
+        self.looks: list[bool] = []
+        self.lost_writes = 0
+        self.written: list[str] = []
+
+    async def call(self, question: str, *_: Any, **about: Any) -> Any:
+        await asyncio.sleep(0)
+        if question == "end_canary":
+            if self.lost_writes:
+                self.lost_writes -= 1
+                raise RegistryUnreachable("It is away.")
+            self.written.append(about["state"])
+        if question == "resolve_arms":
+            self.looks.append(about["canary"])
+            known = {"canary": self.canary} if about["canary"] else {}
+            return self.production | known
+        return None
+
+
+class Rollout:
+    """A model that follows a registry with version 1 in production."""
+
+    def __init__(self, refusal: str = "") -> None:
+        self.registry = FakeRegistry()
+        self.pools: list[VersionPool] = []
+        self.model = ProductionModel(
+            parse("models:/m@production"), cast("Any", self.registry), Metrics(),
+            make=self.make, refusal=refusal,
+        )  # fmt: skip
+
+    async def make(self, _: str, version: ResolvedVersion) -> Any:
+        async def spawn() -> Any:
+            return Replica()
+
+        self.pools.append(
+            VersionPool(
+                "m", version.version, Path(), settings=SETTINGS, metrics=Metrics(), spawn=spawn
+            )
+        )
+        return self.pools[-1]
+
+    @property
+    def canary(self) -> dict[str, Any]:
+        """What `/readyz` says of the canary."""
+        described: dict[str, Any] = self.model.describe().get("canary", {})
+        return described
+
+    async def wait_for_canary(self, version: str) -> None:
+        arms = lambda: self.model.arms  # noqa: E731
+        await until(lambda: arms() is not None and arms().pool.version == version)  # type: ignore[union-attr]
+
+
+@asynccontextmanager
+async def rollout(refusal: str = "") -> AsyncIterator[Rollout]:
+    """A model that follows the registry, once it serves version 1."""
+    made = Rollout(refusal)
+    following = asyncio.create_task(made.model.follow(0.001))
+    try:
+        async with asyncio.timeout(30):
+            await until(lambda: made.model.ready)
+            yield made
+    finally:
+        following.cancel()
+        await made.model.close()
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    while not reached():  # noqa: ASYNC110  # nothing tells of it
+        await asyncio.sleep(0.001)
+
+
+def abort(made: Rollout, reason: str = "it failed") -> None:
+    """Have the canary fail enough."""
+    arms = cast("Any", made.model.arms)
+    arms._abort(reason)
+
+
+@in_a_loop
+async def test_a_canary_is_looked_for_at_every_fifth_poll_until_there_is_one() -> None:
+    async with rollout() as made:
+        await until(lambda: len(made.registry.looks) > 10)
+        assert made.registry.looks[:11] == [True, *[False] * 4] * 2 + [True]
+        made.registry.canary = resolved("2")
+        await made.wait_for_canary("2")
+        seen = len(made.registry.looks)
+        await until(lambda: len(made.registry.looks) > seen + 5)
+        assert all(made.registry.looks[seen:])
+        assert made.canary["percent"] == 1.0
+
+
+@in_a_loop
+async def test_a_moved_alias_ends_the_old_canary_at_once() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2", canary_percent="30")
+        await made.wait_for_canary("2")
+        assert made.canary["percent"] == 30
+        made.registry.canary = resolved("3")
+        await made.wait_for_canary("3")
+        assert made.canary == {
+            "version": "3", "percent": 1.0, "ready": True, "loading": None, "problem": None
+        }  # fmt: skip
+        made.registry.canary = None
+        await until(lambda: made.model.arms is None)
+        assert "canary" not in made.model.describe()
+
+
+@in_a_loop
+async def test_a_registry_that_does_not_answer_is_told_of_an_abort_when_it_does() -> None:
+    async with rollout() as made:
+        made.registry.canary, made.registry.lost_writes = resolved("2"), 2
+        await made.wait_for_canary("2")
+        abort(made)
+        assert made.model.arms is None
+        await until(lambda: made.registry.written == ["aborted: it failed"])
+        assert made.model.arms is None
+        assert "removed" in made.canary["problem"]
+
+
+@in_a_loop
+async def test_an_aborted_version_stays_away_until_its_tag_is_gone() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2")
+        await made.wait_for_canary("2")
+        abort(made)
+        made.registry.canary = resolved("2", rollout="aborted: it failed")
+        await until(lambda: len(made.registry.written) > 0)
+        polls = len(made.registry.looks)
+        await until(lambda: len(made.registry.looks) > polls + 5)
+        assert made.model.arms is None
+        assert len(made.pools) == 2
+        made.registry.canary = resolved("2")
+        await made.wait_for_canary("2")
+
+
+@in_a_loop
+async def test_a_promoted_canary_brings_its_replicas() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2")
+        await made.wait_for_canary("2")
+        made.registry.production = resolved("2")
+        await until(lambda: made.model.current is made.pools[1])
+        assert made.model.arms is None
+        await until(lambda: made.registry.written == ["promoted"])
+        assert "canary" not in made.model.describe()
+        assert len(made.pools) == 2
+
+
+@in_a_loop
+async def test_a_canary_whose_stage_is_absent_or_that_the_server_cannot_serve_is_told() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2", problem="Its stage is gone.")
+        await until(lambda: made.canary.get("problem") == "Its stage is gone.")
+        assert made.model.ready
+    async with rollout("Not here.") as made:
+        made.registry.canary = resolved("2")
+        await until(lambda: made.canary.get("problem") == "Not here.")
+        made.registry.canary = None
+        await until(lambda: "canary" not in made.model.describe())
+        assert len(made.pools) == 1
