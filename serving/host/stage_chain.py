@@ -11,7 +11,7 @@ from cloche.registry.stage_chain import member_folders, member_names
 from cloche.serving.host import frameworks
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import stage_table
+from cloche.serving.host.stages import frame_of, stage_table
 from cloche.values.redaction import note_origin
 
 _MODEL = "model"
@@ -42,7 +42,7 @@ class Chain:
             self.on_version(name)
             with _noted(name):
                 stage.predict(rows)
-                rows = stage_table(ModelPredictions(stage.raw, stage.rows)).to_pandas()
+                rows = frame_of(stage_table(ModelPredictions(stage.raw, stage.rows)))
         self.on_version(_MODEL)
         with _noted(_MODEL):
             model.predict(rows, params or None)
