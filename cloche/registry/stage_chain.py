@@ -23,6 +23,8 @@ from cloche.registry.stage_fit import first_misfit
 # by this name where a chain is loaded, also in the gate's probe, and calls its `_load_pyfunc`.
 LOADER = "cloche.serving.host.stage_chain"
 _REQUIREMENTS = "requirements.txt"
+_MODULES = (".py", ".so")  # suffixes of files that are imported
+_BYTECODE = "__pycache__"
 _MEMBERS = "members"  # the key of the versions' names in the chain's MLmodel
 _EXAMPLE_FILES = ("artifact_path", "serving_input_path")  # keys of what MLflow notes of an example
 
@@ -109,8 +111,6 @@ def _check_fit(members: Sequence[Member], models: Sequence[Model]) -> None:
 def _check_code(members: Sequence[Member], models: Sequence[Model]) -> None:
     """Refuse versions of which one would import the other's code: a process has each module once.
 
-    Only Python files are compared: data files and compiled modules may differ unnoticed.
-
     Raises:
         ChainMisfit: Two versions bring different modules of the same name.
     """
@@ -127,12 +127,16 @@ def _check_code(members: Sequence[Member], models: Sequence[Model]) -> None:
 
 
 def _code(member: Member, model: Model) -> dict[str, Path]:
-    """Return the modules and packages that a version brings, by their name for imports."""
+    """Return what a version brings: modules and packages by their name for imports, and files."""
     flavor: dict[str, Any] = model.flavors.get(pyfunc.FLAVOR_NAME, {})
     code = member.folder / str(flavor.get(pyfunc.CODE) or "code")
     if not code.is_dir():
         return {}
-    return {one.stem: one for one in code.iterdir() if one.is_dir() or one.suffix == ".py"}
+    return {
+        one.name.partition(".")[0] if one.is_dir() or one.suffix in _MODULES else one.name: one
+        for one in code.iterdir()
+        if one.name != _BYTECODE
+    }
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -140,8 +144,13 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _contents(path: Path) -> dict[str, bytes]:
-    files = [path] if path.is_file() else path.rglob("*.py")
-    return {str(one.relative_to(path)): one.read_bytes() for one in files}
+    """Return the files of a module or package; its code may read those that are no code."""
+    files = [path] if path.is_file() else path.rglob("*")
+    return {
+        str(one.relative_to(path)): one.read_bytes()
+        for one in files
+        if one.is_file() and _BYTECODE not in one.parts
+    }
 
 
 def _signature(first: Model, last: Model) -> ModelSignature | None:

@@ -104,7 +104,8 @@ class StagedPool:
                 the example.
         """
         starts = [
-            asyncio.create_task(pool.start(another_serves=another_serves)) for pool in self._pools
+            asyncio.create_task(self._start(pool, another_serves=another_serves))
+            for pool in self._pools
         ]
         try:
             await asyncio.gather(*starts)
@@ -116,6 +117,15 @@ class StagedPool:
             await asyncio.gather(*starts, return_exceptions=True)
             await asyncio.gather(*(pool.close(lambda: None) for pool in self._pools))
             raise
+
+    async def _start(self, pool: VersionPool, *, another_serves: bool) -> None:
+        """Load every replica of a version; an error of a stage names it."""
+        try:
+            await pool.start(another_serves=another_serves)
+        except HostFailed as error:
+            if pool is self._last:
+                raise
+            raise HostFailed(f"The stage {pool.model} {pool.version}: {error}") from error
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model, and not the twin alone.

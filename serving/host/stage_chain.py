@@ -11,7 +11,7 @@ from cloche.registry.stage_chain import member_folders, member_names
 from cloche.serving.host import frameworks
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import stage_table
+from cloche.serving.host.stages import frame_of, stage_table
 from cloche.values.redaction import note_origin
 
 _MODEL = "model"
@@ -43,7 +43,7 @@ class Chain:
             with _noted(name):
                 stage.predict(rows)
                 answer = ModelPredictions(stage.raw, stage.rows)
-                rows = stage_table(answer, f"The {name}").to_pandas()
+                rows = frame_of(stage_table(answer, f"The {name}"))
         self.on_version(_MODEL)
         with _noted(_MODEL):
             model.predict(rows, params or None)

@@ -7,6 +7,7 @@ request's body goes on with it, because the model writes the answer in the reque
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 from mlflow.types import DataType
 
@@ -74,7 +75,7 @@ def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel, stage
         return write_table(ModelPredictions(model.raw, model.rows), 0, model.rows, stage)
     write, params = codec.writer(item)
     rows = _read(item.table)
-    model.predict(rows.to_pandas(), params)
+    model.predict(frame_of(rows), params)
     predictions = ModelPredictions(model.raw, model.rows)
     if item.as_table:
         return write_table(predictions, 0, rows.num_rows, stage)
@@ -101,6 +102,11 @@ def stage_table(predicted: Predicted, stage: str) -> pa.Table:
         RequestRefused: The predictions are no table with a row for each row.
     """
     table = predicted.table
+    if predicted.repeated:
+        raise RequestRefused(
+            f"{stage} answers with several columns named {predicted.repeated!r}; give each a name "
+            "of its own.", status=500, code=INTERNAL_ERROR,
+        )  # fmt: skip
     if table is None:
         raise RequestRefused(
             f"{stage} must answer with a table of named columns, a data frame for instance; it "
@@ -111,7 +117,20 @@ def stage_table(predicted: Predicted, stage: str) -> pa.Table:
             f"{stage} must answer each row with one row; it answered {predicted.rows} with "
             f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
+    for field in table.schema:
+        if pa.types.is_struct(field.type):  # in which a row would get the keys of other rows
+            raise RequestRefused(
+                f"{stage} answers with dicts in the column {field.name!r}, which do not pass on "
+                "between versions. Answer each key as a column, or all as a text.",
+                status=500, code=INTERNAL_ERROR,
+            )  # fmt: skip
     return table
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Return the data frame that the next version gets; integers stay exact beside gaps."""
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    return frame
 
 
 def _read(table: bytes) -> pa.Table:

@@ -247,3 +247,4 @@ def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) ->
     wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
     assert server.get("/readyz").status_code == 200
     assert "x-model-arm" not in server.predict().headers
+    wait_for_canary(serve("--workers", "1").wait_until_ready())

@@ -47,6 +47,11 @@ class TwinPredictions:
         """The number of rows that were asked for."""
         return len(self._prediction.sure)
 
+    @property
+    def repeated(self) -> str:
+        """A name that several columns have: a graph has none."""
+        return ""
+
     @cached_property
     def table(self) -> pa.Table | None:
         """The predictions as an Arrow table; None for an output without a name."""
@@ -105,6 +110,13 @@ class ModelPredictions:
         if isinstance(raw, dict):
             return {str(name): values for name, values in raw.items()}
         return _by_name(raw) if isinstance(raw, list) else {BARE: raw}
+
+    @property
+    def repeated(self) -> str:
+        """A name that several columns have; empty if there is none."""
+        if not isinstance(self._raw, pd.DataFrame) or self._raw.columns.is_unique:
+            return ""
+        return str(self._raw.columns[self._raw.columns.duplicated()][0])
 
     @cached_property
     def table(self) -> pa.Table | None:

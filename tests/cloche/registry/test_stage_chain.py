@@ -77,15 +77,16 @@ def test_a_stage_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
         chain.predict(pd.DataFrame({"a": [0.0, make_stages.SHORT]}))
 
 
-@pytest.mark.parametrize("differs", [False, True])
-def test_code_of_one_name_must_be_the_same(tmp_path: Path, *, differs: bool) -> None:
+@pytest.mark.parametrize("differs", ["", "__init__.py", "data.csv", "__pycache__/x.pyc"])
+def test_code_of_one_name_must_be_the_same(tmp_path: Path, differs: str) -> None:
     members = _members(tmp_path, make_stages.STAGE, make_stages.MODEL)
     for number, member in enumerate(members):
-        code = member.folder / "code" / "features"
-        code.mkdir(parents=True)
-        (code / "__init__.py").write_text(f"NUMBER = {number if differs else 0}\n")
+        for name in ("__init__.py", "data.csv", "__pycache__/x.pyc"):
+            file = member.folder / "code" / "features" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"NUMBER = {number if name == differs else 0}\n")
 
-    if differs:
+    if differs in ("__init__.py", "data.csv"):
         with pytest.raises(ChainMisfit, match="both bring code named 'features'"):
             write_chain(tmp_path / "chain", members)
     else:

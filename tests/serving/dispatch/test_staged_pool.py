@@ -7,6 +7,7 @@ import pytest
 
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import HostFailed
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 from cloche.serving.queue.prediction_request import AnswerReceiver, PredictionRequest
 
@@ -27,6 +28,13 @@ class FakePool:
     def submit(self, request: PredictionRequest) -> bool:
         self.queued.append(request)
         return True
+
+    async def start(self, *, another_serves: bool) -> None:
+        if not self.room:
+            raise HostFailed("it cannot")
+
+    async def close(self, find_successor: Any) -> None:
+        self.queued = []
 
 
 def a_request() -> PredictionRequest:
@@ -58,3 +66,12 @@ def test_what_a_stage_took_is_no_wait_for_the_model() -> None:
     now = asyncio.run(pass_on())
     assert pools[0].queued[0].arrived == 0.0
     assert 0.0 < pools[1].queued[0].arrived <= now
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"), [(False, "The stage m 1: it cannot"), (True, "it cannot")]
+)
+def test_a_stage_that_cannot_be_loaded_is_named(stage: bool, said: str) -> None:
+    pools: Any = [FakePool(room=stage), FakePool(room=not stage)]
+    with pytest.raises(HostFailed, match=f"^{said}$"):
+        asyncio.run(StagedPool(cast("list[VersionPool]", pools), 1.0).start())
