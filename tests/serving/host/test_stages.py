@@ -42,7 +42,7 @@ def test_the_next_version_gets_the_values_of_the_stage(cells: "pd.Series[Any]") 
     answered = pd.DataFrame({"b": cells}, index=[7, 3])
     answered["b"] = cells.to_numpy(dtype=object) if cells.dtype == object else cells.array
 
-    passed = frame_of(stage_table(ModelPredictions(answered, 2)))
+    passed = frame_of(stage_table(ModelPredictions(answered, 2), "The stage s 1"))
 
     assert list(passed.index) == [0, 1]
     mine, theirs = answered["b"].tolist(), passed["b"].tolist()
