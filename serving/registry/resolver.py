@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from cloche.drivers import install_command
+from cloche.registry.stage_names import MOST_STAGES, NO_STAGE
 from cloche.registry.version_listing import versions_with_alias
-from cloche.registry.version_lookup import registered_version
+from cloche.registry.version_lookup import ABSENT, registered_version
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
@@ -24,7 +24,6 @@ from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
-    ALONE,
     BEFORE_TAG,
     CANARY,
     CANARY_PERCENT_TAG,
@@ -38,8 +37,6 @@ from cloche.serving.registry.names import (
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias
 
-_MOST_STAGES = 8
-_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _NOTHING = (
     "no version stands behind it. cloche status lists what is there; cloche promote NAME puts a "
     f"version behind @{PRODUCTION}. Or name the registry that has it in MLFLOW_TRACKING_URI."
@@ -78,7 +75,7 @@ class Resolver:
             return _resolved(self._find(uri))
 
     def resolve_with_stages(
-        self, uri: ModelUri, *, most_stages: int = _MOST_STAGES
+        self, uri: ModelUri, *, most_stages: int = MOST_STAGES
     ) -> ResolvedVersion:
         """Return the version to which `uri` resolves now, with the stages before it.
 
@@ -88,11 +85,11 @@ class Resolver:
         """
         resolved = self.resolve(uri)
         before = uri.before or resolved.before
-        if before in ("", ALONE):
+        if before in ("", NO_STAGE):
             return resolved
         if not most_stages:
             raise VersionRefused(
-                f"{uri.text}: its tags {BEFORE_TAG} name more than {_MOST_STAGES} stages, or each "
+                f"{uri.text}: its tags {BEFORE_TAG} name more than {MOST_STAGES} stages, or each "
                 "other in a circle."
             )
         try:
@@ -158,7 +155,7 @@ def translated_errors(subject: str) -> Iterator[None]:
     except VersionRefused:
         raise
     except MlflowException as error:
-        if error.error_code in _ABSENT:
+        if error.error_code in ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
         raise RegistryUnreachable(f"{subject}: {explain(error)}") from error
     except ImportError as error:  # of the driver of the registry's database
