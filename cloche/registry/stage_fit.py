@@ -26,6 +26,11 @@ def first_misfit(chain: Sequence[tuple[str, Signature | None]]) -> str:
     return next((reason for one, other in pairs if (reason := misfit(*one, *other))), "")
 
 
+def is_known(answers: Signature | None, takes: Signature | None) -> bool:
+    """Whether the signatures of a stage and of what follows say enough to be compared."""
+    return _columns(answers, "outputs") is not None and _columns(takes, "inputs") is not None
+
+
 def misfit(stage: str, answers: Signature | None, following: str, takes: Signature | None) -> str:
     """Return why the outputs of a stage do not fit the inputs of what follows; empty if they do.
 

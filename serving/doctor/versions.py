@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
 from cloche.registry.permissions import explain_refusal
-from cloche.registry.stage_fit import Signature, misfit
+from cloche.registry.stage_fit import Signature, is_known, misfit
 from cloche.registry.stage_names import title
 from cloche.registry.version_listing import files_of
 from cloche.serving.batch.scoring.twin import choose_twin
@@ -102,6 +102,12 @@ def _fit(
     if reason := misfit(before, answers, after, takes):
         back = f"cloche rollback {shlex.quote(stage.model)}" if stage.model else "name another"
         return fail("stages", reason, f"{back}, if the stage was moved alone")
+    if not is_known(answers, takes):
+        return warn(
+            "stages",
+            f"by their signatures nobody knows whether {after} takes what {before} answers",
+            "log both with a signature of named columns, or see whether cloche serve loads them",
+        )
     return ok("stages", f"{after} takes what {before} answers")
 
 
