@@ -58,7 +58,7 @@ class Comparison:
     """Comparison of the judged version with the version that serves.
 
     Attributes:
-        version: Number of the version that serves.
+        version: Number of the version that serves, with the stages before it, for people.
         differences: Metric → how much better the judged version is on the same rows.
         failure: Why the two could not be compared on this holdout; None if they could.
         breaking_changes: Changes of the signature that break clients of the serving version, one

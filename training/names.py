@@ -19,9 +19,6 @@ BEFORE = "cloche.before"  # the URI of the stage before the version
 BEFORE_PREVIOUS = "cloche.before_previous"  # the stage before it until its stage changed; JSON
 STAGES = "cloche.stages"  # of an evidence run: the URIs of the stages that were judged
 
-# In the place of a stage's URI: no stage.
-NO_STAGE = "none"
-
 # In a model's metadata: the key of its gate's policy, and the version of the policy's format.
 METADATA = "cloche"
 METADATA_SCHEMA = 1

@@ -17,18 +17,20 @@ from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 
 from cloche.registry.installed_packages import python_version
-from cloche.registry.stage_fit import misfit
+from cloche.registry.stage_fit import first_misfit
 
+# The only way from training to serving, which import-linter cannot see: MLflow imports the module
+# by this name where a chain is loaded, also in the gate's probe, and calls its `_load_pyfunc`.
 LOADER = "cloche.serving.host.stage_chain"
 _REQUIREMENTS = "requirements.txt"
 _MODULES = (".py", ".so")  # suffixes of files that are imported
 _BYTECODE = "__pycache__"
-_NAMES = "members"  # the key of the versions' names in the chain's MLmodel
+_MEMBERS = "members"  # the key of the versions' names in the chain's MLmodel
 _EXAMPLE_FILES = ("artifact_path", "serving_input_path")  # keys of what MLflow notes of an example
 
 
 class ChainMisfit(Exception):
-    """The versions cannot score as one; the message gives the reason and the fix."""
+    """The versions cannot score as one; the message gives the reason, and who fixes it adds how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def write_chain(folder: Path, members: Sequence[Member]) -> None:
         signature=_signature(first, last),
         saved_input_example_info=_example(folder, members[0], first),
     )  # fmt: skip
-    names = {_NAMES: [member.name for member in members]}
+    names = {_MEMBERS: [member.name for member in members]}
     pyfunc.add_to_model(chain, loader_module=LOADER, data=".", python_env=python_env, **names)
     chain.save(str(folder / "MLmodel"))
 
@@ -81,7 +83,7 @@ def member_folders(chain: Path) -> list[Path]:
 
 def member_names(chain: Path) -> list[str]:
     """Return the names of the versions of a chain, in order."""
-    return list(Model.load(str(chain)).flavors[pyfunc.FLAVOR_NAME][_NAMES])
+    return list(Model.load(str(chain)).flavors[pyfunc.FLAVOR_NAME][_MEMBERS])
 
 
 def check_pythons(chain: Path) -> None:
@@ -101,10 +103,9 @@ def check_pythons(chain: Path) -> None:
 
 def _check_fit(members: Sequence[Member], models: Sequence[Model]) -> None:
     signatures = [model.signature.to_dict() if model.signature else None for model in models]
-    for at in range(len(members) - 1):
-        stage, following = members[at].name, members[at + 1].name
-        if reason := misfit(stage, signatures[at], following, signatures[at + 1]):
-            raise ChainMisfit(reason)
+    names = [member.name for member in members]
+    if reason := first_misfit(list(zip(names, signatures, strict=True))):
+        raise ChainMisfit(reason)
 
 
 def _check_code(members: Sequence[Member], models: Sequence[Model]) -> None:
@@ -175,12 +176,12 @@ def _example(folder: Path, member: Member, first: Model) -> dict[str, Any] | Non
 
 def _write_requirements(folder: Path, members: Sequence[Member]) -> str:
     """Write the requirements of all versions together, and return the file with the environment."""
-    lines: dict[str, None] = {}
+    lines: dict[str, None] = {}  # a set in order
     for place, member in enumerate(members):
         file = member.folder / _REQUIREMENTS
         for line in file.read_text().splitlines() if file.is_file() else ():
-            beside = line.strip() and (member.folder / line.strip()).is_file()
-            lines[f"{place}/{line.strip()}" if beside else line] = None
+            names_file = line.strip() and (member.folder / line.strip()).is_file()
+            lines[f"{place}/{line.strip()}" if names_file else line] = None
     (folder / _REQUIREMENTS).write_text("\n".join(lines) + "\n")
     stated = {
         "python": python_version(members[-1].folder),

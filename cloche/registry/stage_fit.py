@@ -1,12 +1,34 @@
-"""Whether what a stage answers fits what the next version takes, by their signatures."""
+"""Whether what a stage answers fits what the next version takes, by their signatures.
 
+It fits if the stage answers each required column, and all columns have the same types by name.
+Hosts join rows of exactly these types (`serving/host/stages.py`), so also a type that MLflow would
+cast is refused, such as integer for long. The elements of arrays are not compared, nor tensors, nor
+columns without names.
+"""
+
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MOST_NAMED = 5
 
 Signature = Mapping[str, Any]  # as `ModelSignature.to_dict` returns it
+
+
+def first_misfit(chain: Sequence[tuple[str, Signature | None]]) -> str:
+    """Return why a version of a chain does not fit the one before it; empty if all fit.
+
+    Args:
+        chain: For each version, in the order of the rows, its name and number, and its signature.
+    """
+    pairs = itertools.pairwise(chain)
+    return next((reason for one, other in pairs if (reason := misfit(*one, *other))), "")
+
+
+def is_known(answers: Signature | None, takes: Signature | None) -> bool:
+    """Whether the signatures of a stage and of what follows say enough to be compared."""
+    return _columns(answers, "outputs") is not None and _columns(takes, "inputs") is not None
 
 
 def misfit(stage: str, answers: Signature | None, following: str, takes: Signature | None) -> str:
@@ -32,15 +54,12 @@ def misfit(stage: str, answers: Signature | None, following: str, takes: Signatu
     if missing:
         more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
         named = ", ".join(map(repr, missing[:_MOST_NAMED])) + more
-        return (
-            f"{following} takes {named}, which the stage before it, {stage}, does not answer. "
-            "Promote versions that fit."
-        )
+        return f"{following} takes {named}, which the stage before it, {stage}, does not answer."
     for column in taken:
         if (found := types.get(column["name"], column["type"])) != column["type"]:
             return (
                 f"{following} takes {column['name']!r} as {column['type']}, and the stage before "
-                f"it, {stage}, answers {found}. Promote versions that fit."
+                f"it, {stage}, answers {found}."
             )
     return ""
 

@@ -3,19 +3,23 @@
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from cloche.registry.version_listing import versions_of
 
+# The codes of MLflow's errors for a model, version or alias that is not there.
+ABSENT = frozenset(map(ErrorCode.Name, (RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE)))
 _REGISTERED = "models:/"
 
 
 def registered_version(client: MlflowClient, uri: str) -> ModelVersion | None:
-    """Return the version that a URI names now; None for artifacts outside the registry.
+    """Return the version that a URI names now; None if it names none of the registry.
+
+    That is a URI of artifacts, of a logged model (`models:/ID`), or of a model without a version.
 
     Args:
         client: MLflow client for the registry.
-        uri: A model URI, by number, alias, stage or `latest`, or a URI of artifacts.
+        uri: A model URI, by number, alias, MLflow's stage or `latest`, or a URI of artifacts.
 
     Raises:
         MlflowException: There is no such version, or the registry does not answer.

@@ -22,10 +22,13 @@ class RolloutCounts:
     - `requests`: requests that an arm got at a share, also those that it failed; a request that
       production answers in the canary's place is the canary's; of shadow and baseline those that
       were compared;
-    - `callers`: those of an arm at a share, each once (the first 10,000 or so are enough);
+    - `callers`: those of an arm at a share, each once: whoever counts stops after 10,000 or so,
+      which are enough, because callers that are counted again are no new evidence;
     - `failures` and `slow`: requests that were so;
     - `failure_events`: failures that `AbortEvidence` may treat as independent;
     - `differences`: compared answers that differ.
+
+    The share is the canary's. Counts of shadow and baseline may be at any share: they are added up.
     """
 
     def __init__(self) -> None:

@@ -14,6 +14,7 @@ from cloche.rollout.sample_ratio import log_e_mismatch
 from cloche.rollout.two_rates import Rate, log_e_within
 from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
 
+_HALVES = 2  # of the chance of a false abort
 _MISMATCH_ALPHA = 0.001
 _MOST_DOUBLINGS = 12  # of the requests so far, for which the requests still needed are computed
 
@@ -48,8 +49,8 @@ def judge_step(plan: Plan, counts: RolloutCounts, percent: float, minutes: float
 def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None) -> Evidence:
     """Return the evidence that the canary fails too often; if it is proven, the rollout aborts.
 
-    It takes three bad events, and a rate above what the plan's ratio and margin tolerate, so that
-    nothing aborts for a difference with which the rollout may end in a promotion.
+    It takes `FEWEST_EVENTS` bad events, and a rate above what the plan's ratio and margin tolerate,
+    so that nothing aborts for a difference with which the rollout may end in a promotion.
 
     Args:
         plan: Plan of the rollout.
@@ -72,15 +73,18 @@ def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None
             production=counts.of(percent, "production", "failure_events"),
         )
         events += counts.of(percent, "canary", "failure_events")
-    log_e, limit = weighed.log_e, 2 * (servers or 1) / plan.alpha
+    log_e, limit = weighed.log_e, _HALVES * (servers or 1) / plan.alpha
     if excess <= 0 or events < FEWEST_EVENTS:
-        log_e = min(log_e, 0.0)
-    rollouts = f"{math.exp(min(log_e, 40)):,.0f}"
+        log_e = min(log_e, 0.0)  # as if nothing spoke against the canary yet
+    said = "which is no evidence against the canary yet"
+    if log_e > 0:
+        said = (
+            "a version that is no worse comes this far in at most 1 of "
+            f"{math.exp(min(log_e, 40)):,.0f} rollouts, and the limit is 1 of {limit:,.0f}"
+        )
     return Evidence(
         "failures: worse", log_e, math.log(limit),
-        f"the canary failed {describe(all_canary)}, production {describe(all_production)}; "
-        f"a version that is no worse comes this far in at most 1 of {rollouts} rollouts, and the "
-        f"limit is 1 of {limit:,.0f}",
+        f"the canary failed {describe(all_canary)}, production {describe(all_production)}; {said}",
     )  # fmt: skip
 
 
@@ -98,18 +102,24 @@ def _mismatch(counts: RolloutCounts) -> Evidence:
         for percent, canary, production in callers
         if canary + production
     )
+    log_e, limit = log_e_mismatch(callers), -math.log(_MISMATCH_ALPHA)
+    said = "which does not contradict its share"
+    if log_e >= limit:
+        said = (
+            "which is not its share: look for a router, a cache or a retry that treats the arms "
+            "differently"
+        )
     return Evidence(
-        "callers: mismatch", log_e_mismatch(callers), -math.log(_MISMATCH_ALPHA),
-        f"the canary got {listed or 'none'} of the callers, which is not its share: look for a "
-        "router, a cache or a retry that treats the arms differently",
+        "callers: mismatch", log_e, limit,
+        f"the canary got {listed or 'none'} of the callers, {said}",
     )  # fmt: skip
 
 
 def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> Iterator[Evidence]:
     """Yield the evidence that the next share harms no more requests than the plan tolerates.
 
-    The plan's limits are those of all requests. If the next share is 5 %, a canary that fails
-    20 times the margin more often adds no more failures than the margin to all requests.
+    The plan limits the harm to all requests. Of these the canary gets `s` percent at the next share
+    `s`, so its own rate may exceed production's by `margin * 100 / s`: 20 times the margin at 5 %.
     """
     following = min([one for one in plan.steps if one > percent], default=100.0)
     limits: list[tuple[Bad, str, float, float]] = [

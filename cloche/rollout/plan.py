@@ -1,6 +1,7 @@
 """The plan of a rollout: its steps, and what each must show; written in recipe, policy and tag."""
 
 import json
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -30,8 +31,8 @@ class PlanError(ValueError):
         self.problems = problems
 
 
-def _number(default: float, **bounds: float) -> Any:
-    return field(default=default, metadata=bounds)
+def _number(default: float, *, whole: bool = False, **bounds: float) -> Any:
+    return field(default=default, metadata={"whole": whole, "bounds": bounds})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Shadow:
     """
 
     percent: float = _number(10.0, above=0, at_most=50)
-    requests: int = _number(2000, at_least=1)
+    requests: int = _number(2000, whole=True, at_least=1)
     disagreement: float = _number(0.05, above=0, below=1)
     tolerance: float = _number(1e-6, at_least=0)
 
@@ -62,7 +63,7 @@ class AtLeast:
     """
 
     minutes: float = _number(10.0, at_least=0)
-    requests: int = _number(500, at_least=1)
+    requests: int = _number(500, whole=True, at_least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,11 @@ class Failures:
     """How much more often than production the canary may fail.
 
     Attributes:
-        ratio: Tolerated ratio of failure rates; evidence that it is greater aborts the rollout.
-        margin: Tolerated difference of failure rates beyond the ratio; a step is taken on evidence
-            that the canary is within both.
+        ratio: Tolerated ratio of failure rates. Evidence that it is greater aborts the rollout, if
+            the canary has failed three times at least, and more often than both tolerate.
+        margin: Tolerated difference of failure rates beyond the ratio, in all requests. A step is
+            taken on evidence that the canary is within both, widened by 100 / next share in
+            percent, because its failures are only that share of all: 20 times before 5 %.
     """
 
     ratio: float = _number(1.0, at_least=1)
@@ -105,7 +108,8 @@ class Plan:
         failures: Limits for failures.
         slow: Limits for slow answers; None to judge no latency.
         confidence: Chance that a version that is no worse than tolerated is not aborted, over the
-            whole rollout and all looks.
+            whole rollout and all looks. Each proof for a step, and that of the shadow, has this
+            chance as well: a lower one aborts sooner, and lets worse versions advance.
     """
 
     shadow: Shadow | None = None
@@ -118,7 +122,7 @@ class Plan:
 
     @property
     def alpha(self) -> float:
-        """The chance of a false abort that the plan allows."""
+        """The chance of a false abort, and of each false proof for a step, that the plan allows."""
         return 1 - self.confidence
 
     def as_json(self) -> str:
@@ -176,9 +180,9 @@ def _section(kind: type[Any], values: Any, path: tuple[str, ...], problems: Prob
             problem = _problem_of_steps(value)
             valid[key] = () if problem else tuple(map(float, value))
         else:
-            default: Any = known[key].default
-            problem = _problem(value, known[key].metadata, whole=isinstance(default, int))
-            valid[key] = default if problem else type(default)(value)
+            problem = _problem(value, **known[key].metadata)
+            number = int if known[key].metadata["whole"] else float
+            valid[key] = known[key].default if problem else number(value)
         if problem:
             problems.append((here, problem))
     return kind(**valid)
@@ -190,14 +194,15 @@ def _problem_of_steps(values: Any) -> str | None:
     if 100 in values:
         return "100 percent is the promotion at the end; remove it"
     for one in values:
-        if problem := _problem(one, {"above": 0, "below": 100}):
+        if problem := _problem(one, {"above": 0, "below": 100}, whole=False):
             return problem
     ascend = all(one < other for one, other in pairwise(values))
     return None if ascend else f"must ascend, found {list(values)}"
 
 
-def _problem(value: Any, bounds: Mapping[str, float], *, whole: bool = False) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+def _problem(value: Any, bounds: Mapping[str, float], *, whole: bool) -> str | None:
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or abs(value) == math.inf:  # which JSON lacks
         return f"expected a {'whole ' if whole else ''}number, found {value!r}"
     for name, limit in bounds.items():
         if not _BOUNDS[name](value, limit):

@@ -4,10 +4,11 @@ import math
 
 
 class RecentKeys:
-    """A filter that lets each caller count once in a window of time, because it keeps its arm.
+    """A filter that lets each caller count once in a window of time.
 
-    A caller whose requests fail for reasons of their own would otherwise speak against its arm with
-    every one of them. When the filter is full, it forgets all keys and a new window begins.
+    A caller keeps its arm. If its requests fail for reasons of their own, it would otherwise speak
+    against that arm with every one of them. When the filter is full, it forgets all keys and a new
+    window begins, so a caller counts again only after as many others.
 
     Args:
         seconds: Length of a window; infinity for one that ends when the filter is full.
@@ -27,11 +28,11 @@ class RecentKeys:
             key: Routing key of the request.
             now: Time in seconds on a clock that never goes back.
         """
-        short = hash(key)
-        if now < self._end and short in self._keys:
+        hashed = hash(key)
+        if now < self._end and hashed in self._keys:
             return False
         if now >= self._end or len(self._keys) >= self._most_keys:
             self._keys.clear()
             self._end = now + self._seconds
-        self._keys.add(short)
+        self._keys.add(hashed)
         return True

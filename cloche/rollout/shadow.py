@@ -9,7 +9,9 @@ from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
 
 
 def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
-    """Judge a shadow: it passes if few answers differ, and holds if many do, for people to decide.
+    """Judge a shadow: advance on proof that few answers differ, and otherwise hold.
+
+    If many differ, people decide whether that is meant.
 
     Answers in which production differs from itself (the arm `baseline`) do not count against it.
     """
@@ -26,13 +28,16 @@ def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
     if baseline.requests:
         sentence += f", production from itself in {describe(baseline, 'answers')}"
     limit, allowed = -math.log(plan.alpha), f"the plan allows {percentage(margin)} more"
+    exceeded = "which is not proven to be exceeded"
+    if more >= limit:
+        exceeded = "and that is proven to be exceeded: decide whether it is meant"
     agrees = Evidence(
         "differences: few", log_e_within(shadow, baseline, margin=margin), limit,
         f"{sentence}; {allowed}",
     )  # fmt: skip
     differs = Evidence(
         "differences: many", more, limit,
-        f"{sentence}; {allowed}, and that is proven to be exceeded: decide whether it is meant",
+        f"{sentence}; {allowed}, {exceeded}",
     )  # fmt: skip
     if differs.proven:
         return Verdict("hold", (differs.sentence,), (agrees, differs))

@@ -10,7 +10,8 @@ from typing import Self
 
 from cloche.rollout.abort import log_mean_exp
 
-# exp(t) of the bets: fine near 1, which many requests need, and coarse near 0, for few.
+# The factors exp(t) of the bets: many near 1, for small differences, which take many requests to
+# prove, and few near 0, for great ones.
 _BELOW = tuple(1 - 0.98 * 0.72**k for k in range(20))
 _ABOVE = tuple(1 / tilt for tilt in _BELOW)
 _GOLDEN = (math.sqrt(5) - 1) / 2

@@ -10,8 +10,11 @@ from cloche.rollout.two_rates import Rate
 class Evidence:
     """One piece of evidence beside its limit.
 
+    Evidence is an e-value: if what it speaks for is untrue, it ever reaches 1/alpha with a chance
+    of at most alpha. All names with `log_e` are natural logarithms of such a number.
+
     Attributes:
-        name: What the evidence is for: `worse`, `no worse`, `mismatch`, and of what.
+        name: What is counted, a colon, and what the evidence is for, like `failures: no worse`.
         log_e: Natural logarithm of the evidence.
         log_limit: Natural logarithm of the limit at which it is proven.
         sentence: What it says, with numbers and limits.

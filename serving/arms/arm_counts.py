@@ -13,8 +13,8 @@ _ONE_LOSS_SECONDS = 0.5  # requests that are lost within this time were lost wit
 class ArmCounts:
     """The requests and failures of both arms since the canary began.
 
-    An event is one failure of a caller in a minute, or the loss of a host however many requests
-    it had.
+    An event is the first failure of a caller, who keeps its arm, or the loss of a host however many
+    requests it had.
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ from threading import Thread
 from time import perf_counter
 from typing import Any
 
+from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.batch import overlap_checks, resume_checks
 from cloche.serving.batch.input.inputs import Inputs
 from cloche.serving.batch.input.partitions import Partitioner
@@ -26,7 +27,6 @@ from cloche.serving.batch.report.statistics import add
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile
-from cloche.serving.registry.names import ALONE
 from cloche.values.progress import Say
 
 
@@ -44,7 +44,7 @@ def score(
     """
     overlap_checks.refuse(
         str(output), output.written(request.cache), inputs.reads(),
-        [request.model, *{request.before} - {"", ALONE}, str(Path.cwd()), str(request.cache)],
+        [request.model, *{request.before} - {"", NO_STAGE}, str(Path.cwd()), str(request.cache)],
     )  # fmt: skip
     started = perf_counter()
     with locked_work_dir(output.place.work(output.name, request.cache), str(output)) as work_dir:

@@ -1,7 +1,8 @@
 """Pins the version behind a model URI: resolves it once, downloads it and checks its digest.
 
 A version with stages before it is pinned with them. The job then has the folder of a model that
-chains all versions, so that nothing that scores, reads or writes rows knows of stages.
+chains all versions, so that whatever scores rows sees one model. Errors, progress and labels name
+the stages.
 """
 
 import json
@@ -14,26 +15,26 @@ from mlflow.tracking import MlflowClient
 
 from cloche.registry.connect_timeout import require_stores
 from cloche.registry.stage_chain import ChainMisfit, Member, write_chain
+from cloche.registry.stage_names import NO_STAGE, title
 from cloche.registry.version_digest import digest_tree
-from cloche.serving.batch.job.pinned_job import PinnedStage, PinnedVersion
+from cloche.serving.batch.job.pinned_job import PinnedMember, PinnedVersion
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import VersionRefused
 from cloche.serving.host.reference_profile import write_joint_profile
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
-from cloche.serving.registry.names import ALONE
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, parse
 
 
 def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
-    """Return the version that `uri` refers to now, with its stages, or its twin if it has none.
+    """Return the version that `uri` refers to now, with its stages; without stages, with its twin.
 
     Args:
         uri: The model URI.
         cache_directory: The directory of downloaded versions.
-        before: The URI of the stage before the version; ALONE for no stage; empty for the one that
+        before: The URI of the stage before the version; NO_STAGE for none; empty for the one that
             the version's tag names, if any.
 
     Raises:
@@ -43,9 +44,9 @@ def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
         RegistryUnreachable: The registry or the artifact store does not answer.
     """
     parsed = replace(parse(uri), before=before)
-    named = [] if before in ("", ALONE) else [parse(before)]
-    resolved = _resolver(*named, parsed).resolve_with_stages(parsed)
-    pinned = _pinned(parsed, (*resolved.stages, resolved), cache_directory)
+    stage = [] if before in ("", NO_STAGE) else [parse(before)]
+    resolved = _resolver(*stage, parsed).resolve_with_stages(parsed)
+    pinned = _pinned(parsed, resolved.with_stages, cache_directory)
     return replace(pinned, before=before)
 
 
@@ -67,7 +68,7 @@ def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
 
 
 def _resolver(*uris: ModelUri) -> Resolver:
-    """Return a resolver of these URIs, for which the registry answers if one of them needs it."""
+    """Check that the registry answers if one of these URIs needs it, and return a resolver."""
     if any(uri.model for uri in uris):
         with translated_errors(uris[-1].text):
             require_stores()
@@ -82,7 +83,7 @@ def _pinned(
     with awaiting(f"the store of {uri.text}"):
         folders = [fetch(one, cache).absolute() for one in versions]
     *stages, model = [
-        PinnedStage(
+        PinnedMember(
             one.model or parse(one.artifacts).name, one.version, one.digest or digest_tree(folder),
             one.artifacts,
         )
@@ -104,13 +105,13 @@ def _pinned(
     )
 
 
-def _chained(versions: Sequence[PinnedStage], folders: Sequence[Path], cache: Cache) -> Path:
+def _chained(versions: Sequence[PinnedMember], folders: Sequence[Path], cache: Cache) -> Path:
     """Return the folder of a model that chains versions; it is in the cache as versions are.
 
     Raises:
         VersionRefused: The versions do not fit each other.
     """
-    names = [f"{one.name} {one.version}".rstrip() for one in versions]
+    names = [title(one.name, one.version) for one in versions]
     digests = [one.digest for one in versions]
     identity = json.dumps(["chain", names, digests, [str(folder) for folder in folders]])
 
@@ -121,4 +122,4 @@ def _chained(versions: Sequence[PinnedStage], folders: Sequence[Path], cache: Ca
     try:
         return cache.directory(identity, write).absolute()
     except ChainMisfit as misfit:
-        raise VersionRefused(str(misfit)) from misfit
+        raise VersionRefused(f"{misfit} To score after another stage: --before URI.") from misfit

@@ -1,7 +1,7 @@
-"""What `ServedModel` and the pages on the state need of the replicas of one version.
+"""What `ServedModel` and the pages on the state need of what serves one version of a model.
 
-The version pool of one process has it, and so does a version on all workers of a server, as their
-parent follows it.
+That is a version pool of this process, a staged pool, whose stages start and end with the version,
+or the version on all workers of a server, as their parent follows it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ class Successor(Protocol):
 
 
 class ServedPool(Protocol):
-    """All replicas of one version, which start, take over and are closed together.
+    """All replicas of a version, and of the stages before it, which start and end together.
 
     Attributes:
         retry: Whether a request whose host was lost is given to another host.
@@ -73,11 +73,11 @@ class ServedPool(Protocol):
     def stop_waiting(self) -> None:
         """Make `close` end at once, because no client waits for answers any more."""
 
-    async def close(self, current: Callable[[], "ServedPool | None"], /) -> None:
+    async def close(self, find_successor: Callable[[], "ServedPool | None"], /) -> None:
         """Finish running batches, and end the hosts.
 
         Args:
-            current: Returns what serves by then. It takes over requests that are left.
+            find_successor: Returns what serves by then. It takes over requests that are left.
         """
 
 

@@ -1,17 +1,18 @@
 """The version pools of a model and of the stages before it, which serve as one model.
 
-A request goes through the pools in order. The first stage reads it, each passes a table on, and the
-last, the model, writes the answer. Versions of a stage and its model take over together: there is
-one staged pool for each combination, and `ServedModel` loads, switches and drains it as a whole.
+A request goes through the pools in order. The first stage reads it, each stage passes a table on,
+and the model, whose pool is the last, writes the answer. Versions of a stage and its model take
+over together: there is one staged pool for each combination, and `ServedModel` loads, switches and
+drains it as a whole.
 """
 
 import asyncio
-import itertools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cloche.registry.stage_fit import misfit
+from cloche.registry.stage_fit import first_misfit
+from cloche.registry.stage_names import title
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
@@ -40,7 +41,7 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
-        current = [f"stage {_title(pool)}" for pool in self._pools[:-1]]
+        current = [f"stage {title(pool.model, pool.version)}" for pool in self._pools[:-1]]
         names = ",".join(self._stages)
         self._progress = [StageProgress(names, one) for one in (*current, "")]
 
@@ -77,17 +78,17 @@ class StagedPool:
 
     @property
     def ready(self) -> bool:
-        """Whether each stage has a warm replica."""
+        """Whether each version pool has a warm replica."""
         return all(pool.ready for pool in self._pools)
 
     @property
     def queued(self) -> int:
-        """The number of requests that wait for a replica of any stage."""
+        """The number of requests that wait for a replica of any version pool."""
         return sum(pool.queued for pool in self._pools)
 
     @property
     def replicas(self) -> int:
-        """The number of hosts of all stages that are loaded and warm."""
+        """The number of hosts of all version pools that are loaded and warm."""
         return sum(pool.replicas for pool in self._pools)
 
     @property
@@ -96,10 +97,11 @@ class StagedPool:
         return sum(pool.seconds_to_drain for pool in self._pools)
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica of every stage, and score the first stage's input example.
+        """Load every replica of every version pool, and score the first stage's input example.
 
         Raises:
-            HostFailed: A stage cannot be loaded, or the stages do not fit each other.
+            HostFailed: A version cannot be loaded, they do not fit each other, or they cannot score
+                the example.
         """
         starts = [
             asyncio.create_task(self._start(pool, another_serves=another_serves))
@@ -135,7 +137,7 @@ class StagedPool:
             await pool.complete()
 
     def submit(self, request: PredictionRequest) -> bool:
-        """Queue a request; False when the queue of a stage is full."""
+        """Queue a request; False when the queue of any version pool is full."""
         if not all(pool.has_room(request) for pool in self._pools[1:]):
             return False
         return self._pools[0].submit(self._staged(request, 0, request.item))
@@ -162,7 +164,7 @@ class StagedPool:
             pool.stop_waiting()
 
     async def close(self, find_successor: Callable[[], ServedPool | None]) -> None:
-        """Finish running batches, stage by stage, and end the hosts.
+        """Finish running batches, pool by pool, and end the hosts.
 
         Args:
             find_successor: Returns the pool that serves by then. It takes over requests that are
@@ -171,22 +173,22 @@ class StagedPool:
         for pool in self._pools:
             await pool.close(lambda: _successor(find_successor()))
 
-    def _staged(self, request: PredictionRequest, stage: int, item: Item) -> PredictionRequest:
-        """Create the request to one stage, whose answer goes to the next one."""
-        request.stages = self._progress[stage]
+    def _staged(self, request: PredictionRequest, place: int, item: Item) -> PredictionRequest:
+        """Create the request to the pool at `place`, and note on the client's that it is there."""
+        request.stages = self._progress[place]
         # what earlier stages took is no wait for this one
-        arrived = asyncio.get_running_loop().time() if stage else request.arrived
+        arrived = asyncio.get_running_loop().time() if place else request.arrived
         return PredictionRequest(
             rows=request.rows, size=max(request.size, len(item.table)), arrived=arrived,
             deadline=request.deadline,
-            item=item._replace(as_table=stage < len(self._pools) - 1),
-            receiver=_StageReceiver(self, request, stage), client_left=request.unwanted,
+            item=item._replace(as_table=place < len(self._pools) - 1),
+            receiver=_StageReceiver(self, request, place), client_left=request.unwanted,
         )  # fmt: skip
 
-    def receive(self, request: PredictionRequest, stage: int, answer: Answer) -> None:
-        """Give a stage's table to the next stage, or its answer to the client."""
+    def receive(self, request: PredictionRequest, place: int, answer: Answer) -> None:
+        """Give the table of the pool at `place` to the next pool, or its answer to the client."""
         if answer.body_type == TABLE_BODY and answer.status == _OK:
-            following = stage + 1
+            following = place + 1
             item = request.item._replace(table=answer.body)
             self._pools[following].forward(self._staged(request, following, item))
         else:
@@ -198,13 +200,11 @@ class StagedPool:
         Raises:
             HostFailed: A stage does not answer what the next one takes.
         """
-        for before, after in itertools.pairwise(self._pools):
-            reason = misfit(
-                _title(before), before.description["signature"],
-                _title(after), after.description["signature"],
-            )  # fmt: skip
-            if reason:
-                raise HostFailed(reason)
+        chain = [
+            (title(pool.model, pool.version), pool.description["signature"]) for pool in self._pools
+        ]
+        if reason := first_misfit(chain):
+            raise HostFailed(f"{reason} Promote versions that fit.")
 
     async def _score_example(self) -> None:
         """Score the first stage's input example, if it has one.
@@ -218,8 +218,9 @@ class StagedPool:
         loop = asyncio.get_running_loop()
         receiver: asyncio.Future[Answer] = loop.create_future()
         body = example.encode()
+        now = loop.time()
         request = PredictionRequest(
-            rows=1, size=len(body), arrived=loop.time(), deadline=loop.time() + 3600.0,
+            rows=1, size=len(body), arrived=now, deadline=now + self._example_seconds,
             item=Item(_JSON, body, "input example"), receiver=receiver, client_left=lambda: False,
         )  # fmt: skip
         self._pools[0].forward(self._staged(request, 0, request.item))
@@ -234,22 +235,22 @@ class StagedPool:
 
 
 class _StageReceiver:
-    """Receives what a stage answers to one request."""
+    """Receives what the pool at one place answers to one request."""
 
-    __slots__ = ("_pool", "_stage", "request")
+    __slots__ = ("_place", "_pool", "request")
 
-    def __init__(self, pool: StagedPool, request: PredictionRequest, stage: int) -> None:
+    def __init__(self, pool: StagedPool, request: PredictionRequest, place: int) -> None:
         self._pool = pool
         self.request = request
-        self._stage = stage
+        self._place = place
 
     def done(self) -> bool:
         """Whether the request has ended."""
         return self.request.receiver.done()
 
     def set_result(self, answer: Answer) -> None:
-        """Go on with the stage's answer."""
-        self._pool.receive(self.request, self._stage, answer)
+        """Go on with the answer."""
+        self._pool.receive(self.request, self._place, answer)
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request without an answer."""
@@ -257,26 +258,21 @@ class _StageReceiver:
 
 
 def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]:
-    """Return the clients' requests to which some requests to a stage belong, as they came."""
+    """Return the clients' requests to which some requests to a pool belong, as they came."""
     found = [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
     for request in found:
         request.stages = None
     return found
 
 
-def _title(pool: VersionPool) -> str:
-    """Return name and version for messages; what is outside the registry has no version."""
-    return f"{pool.model} {pool.version}".rstrip()
-
-
 class _StageSuccessor:
-    """The pool that serves by now, as it looks to the pool of one stage that is closed."""
+    """The `Successor` of one of these version pools: gives clients' requests to what serves now."""
 
     def __init__(self, pool: ServedPool) -> None:
         self._pool = pool
 
     def adopt(self, requests: Sequence[PredictionRequest]) -> None:
-        """Take over requests that waited for the stage, from their first stage on."""
+        """Take over requests that waited for the closed pool, from their first stage on."""
         self._pool.adopt(_originals(requests))
 
 

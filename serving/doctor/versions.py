@@ -15,7 +15,8 @@ from mlflow.tracking import MlflowClient
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
 from cloche.registry.permissions import explain_refusal
-from cloche.registry.stage_fit import Signature, misfit
+from cloche.registry.stage_fit import Signature, is_known, misfit
+from cloche.registry.stage_names import title
 from cloche.registry.version_listing import files_of
 from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
@@ -55,7 +56,7 @@ def check_versions(settings: Settings, uris: list[ModelUri]) -> Iterator[CheckRe
             continue
         yield ok(check, f"is version {target.version}" if target.version else "has no version")
         chain = []
-        for version in (*target.stages, target):
+        for version in target.with_stages:
             signature = yield from _version(version, settings)
             chain.append((version, signature))
         for (stage, answers), (following, takes) in itertools.pairwise(chain):
@@ -97,10 +98,16 @@ def _fit(
     takes: Signature | None,
 ) -> CheckResult:  # fmt: skip
     """Check whether what follows a stage takes what the stage answers."""
-    before, after = (f"{one.name or one.model} {one.version}".strip() for one in (stage, following))
+    before, after = (title(one.name or one.model, one.version) for one in (stage, following))
     if reason := misfit(before, answers, after, takes):
         back = f"cloche rollback {shlex.quote(stage.model)}" if stage.model else "name another"
         return fail("stages", reason, f"{back}, if the stage was moved alone")
+    if not is_known(answers, takes):
+        return warn(
+            "stages",
+            f"by their signatures nobody knows whether {after} takes what {before} answers",
+            "log both with a signature of named columns, or see whether cloche serve loads them",
+        )
     return ok("stages", f"{after} takes what {before} answers")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Sequence
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
+from cloche.registry.stage_names import title
 from cloche.serving.host import marked_answers, stages
 from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
@@ -65,7 +66,7 @@ class HostScorer:
         self._twin_predictor = (
             TwinPredictor(twin, decoder) if decoder is not None and twin is not None else None
         )
-        self._title = f"{name} {version}".rstrip()
+        self._title = title(name, version)
         self._example: Item | None = None
         self._checks_alone = False
 
@@ -181,7 +182,7 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                request = stages.read_staged(item, codec, self._decoder)
+                request = stages.read_staged(item, codec, self._decoder, self._subject(item))
             else:
                 request = codec.read(item)
             return marked_answers.checked(request) if request and item.mark_failures else request
@@ -276,7 +277,7 @@ def _explain_mistake(
 
 
 def _request_note(item: Item) -> str:
-    """Format the request's id for a log line; empty for the input example, which has no id."""
+    """Format the request's id for a log line; empty without one."""
     return f", on request {item.id}" if item.id else ""
 
 

@@ -1,4 +1,4 @@
-"""Loads a chain of versions as one MLflow model; `cloche/registry/stage_chain.py` writes them."""
+"""Loads a chain of versions as one MLflow model; `cloche/registry/stage_chain.py` writes it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class Chain:
 
     Attributes:
         on_version: Called before each version scores, with `stage NAME VERSION` or `model`. An
-            error that a version raises has the same words as a note.
+            error that a version raises has the same words as a note of Python (`note_origin`).
     """
 
     def __init__(self, versions: Sequence[tuple[str, PyFuncModel]]) -> None:
@@ -33,8 +33,8 @@ class Chain:
         """Return what the last version answers to the rows that the others prepared.
 
         Raises:
-            RequestRefused: A stage answers with no table, or not with a row for each row; or a cell
-                is none of the next version's.
+            RequestRefused: A stage answers with no table, or not with a row for each row; or a
+                value does not fit the next version's signature.
             Exception: Any error of MLflow's enforcement or of a version's code.
         """
         *stages, (_, model) = self._versions
@@ -42,19 +42,23 @@ class Chain:
             self.on_version(name)
             with _noted(name):
                 stage.predict(rows)
-                rows = frame_of(stage_table(ModelPredictions(stage.raw, stage.rows)))
+                answer = ModelPredictions(stage.raw, stage.rows)
+                rows = frame_of(stage_table(answer, f"The {name}"))
         self.on_version(_MODEL)
         with _noted(_MODEL):
             model.predict(rows, params or None)
         return model.raw
 
     def get_raw_model(self) -> "Chain":
-        """Return the chain, which MLflow's wrapper gives by this method."""
+        """Return the chain: MLflow's `PyFuncModel.get_raw_model` calls this."""
         return self
 
 
 def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Chain:  # noqa: ARG001
-    """Load each version for MLflow, as its host would, which reads the configuration itself."""
+    """Load each version as its host would; called by MLflow.
+
+    `frameworks.load` reads the version's own configuration, so MLflow's argument is not used.
+    """
     chain = Path(path)
     names = [*(f"stage {name}" for name in member_names(chain)[:-1]), _MODEL]
     versions = []

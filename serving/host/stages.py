@@ -1,9 +1,10 @@
 """Requests of a version that has stages before it, or is one: their rows travel as Arrow tables.
 
 A stage answers with a table, which the next stage takes in the place of the request's own rows. The
-request's body goes on with it, because the last stage writes the answer in the request's protocol.
+request's body goes on with it, because the model writes the answer in the request's protocol.
 """
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -28,15 +29,24 @@ _TYPES: dict[DataType, pa.DataType] = {
 }
 
 
-def read_staged(item: Item, codec: Codec, decoder: ColumnDecoder | None) -> ParsedRequest | None:
+def read_staged(
+    item: Item, codec: Codec, decoder: ColumnDecoder | None, stage: str
+) -> ParsedRequest | None:
     """Parse a request with prepared rows, or whose answer is a table, to be batched.
+
+    Args:
+        item: The request.
+        codec: The codec of its protocol.
+        decoder: The decoder of the version's columns.
+        stage: The version as the subject of a sentence.
 
     Returns:
         The request; None if it must be scored alone.
     """
+    pass_on = partial(write_table, stage=stage)
     if not item.table:
         request = codec.read(item)
-        return None if request is None else request._replace(write=write_table)
+        return None if request is None else request._replace(write=pass_on)
     if decoder is None:
         return None
     columns = _columns(_read(item.table), decoder)
@@ -44,7 +54,7 @@ def read_staged(item: Item, codec: Codec, decoder: ColumnDecoder | None) -> Pars
         return None
     write, params = codec.writer(item)
     table = Table(table_key(_PREPARED, params), (), params, columns)
-    return ParsedRequest(table, write_table if item.as_table else write)
+    return ParsedRequest(table, pass_on if item.as_table else write)
 
 
 def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel, stage: str) -> Answer:
@@ -72,7 +82,7 @@ def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel, stage
     return write(predictions, 0, rows.num_rows)
 
 
-def write_table(predicted: Predicted, start: int, end: int, stage: str = "A stage") -> Answer:
+def write_table(predicted: Predicted, start: int, end: int, stage: str) -> Answer:
     """Write predictions as an Arrow stream, for the next stage.
 
     Raises:
@@ -85,7 +95,7 @@ def write_table(predicted: Predicted, start: int, end: int, stage: str = "A stag
     return Answer(200, TABLE_BODY, end - start, sink.getvalue().to_pybytes())
 
 
-def stage_table(predicted: Predicted, stage: str = "A stage") -> pa.Table:
+def stage_table(predicted: Predicted, stage: str) -> pa.Table:
     """Return the table that a stage passes on.
 
     Raises:
@@ -99,12 +109,12 @@ def stage_table(predicted: Predicted, stage: str = "A stage") -> pa.Table:
         )  # fmt: skip
     if table is None:
         raise RequestRefused(
-            f"{stage} must answer with a table of named columns, a data frame for instance; this "
-            "one answers with values that have no name.", status=500, code=INTERNAL_ERROR,
+            f"{stage} must answer with a table of named columns, a data frame for instance; it "
+            "answers with values that have no name.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
     if table.num_rows != predicted.rows:
         raise RequestRefused(
-            f"{stage} must answer each row with one row; this one answered {predicted.rows} with "
+            f"{stage} must answer each row with one row; it answered {predicted.rows} with "
             f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
     for field in table.schema:

@@ -61,7 +61,7 @@ class PredictionRequest(Ticket):
         attempts: The number of hosts that received the request.
         sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
-        stages: The stages before the model; None without stages.
+        stages: How far the request is on its way through stages; None without stages.
         arm: The arm that answers while the model has a canary; empty without one.
     """
 

@@ -91,7 +91,7 @@ class Cache:
     def last_good(self, uri: str) -> ResolvedVersion | None:
         """Return the version that last served for `uri`, if its artifacts are still cached."""
         versions = self._read_record(self._record_path(uri))
-        if versions and all(self._directory(one).is_dir() for one in _with_stages(versions[0])):
+        if versions and all(self._directory(one).is_dir() for one in versions[0].with_stages):
             return versions[0]
         return None
 
@@ -115,7 +115,7 @@ class Cache:
             self._directory(one).name
             for record in records
             for resolved in self._read_record(record)
-            for one in _with_stages(resolved)
+            for one in resolved.with_stages
         }
         version_dirs = self._versions.iterdir() if self._versions.is_dir() else ()
         for directory in version_dirs:
@@ -134,10 +134,6 @@ class Cache:
 
     def _record_path(self, uri: str) -> Path:
         return self._root / "served" / f"{_short(uri)}.json"
-
-
-def _with_stages(resolved: ResolvedVersion) -> tuple[ResolvedVersion, ...]:
-    return (*resolved.stages, resolved)
 
 
 def _try_lock(directory: Path) -> int | None:

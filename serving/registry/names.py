@@ -11,7 +11,6 @@ ACCELERATED_DIGEST_TAG = "cloche.accelerated_digest"
 ONNX = "onnx"
 RETRY_TAG = "cloche.retry"
 BEFORE_TAG = "cloche.before"  # the URI of the stage before the model
-ALONE = "none"  # in place of the URI of a stage: the model takes rows that are prepared already
 OFF = "off"
 CANARY_PERCENT_TAG = "cloche.canary_percent"  # the share of the callers that a canary answers
 ROLLOUT_TAG = "cloche.rollout"

@@ -57,8 +57,13 @@ class ResolvedVersion:
         """A text that differs between any two versions, whatever their stages."""
         return self.own_identity or self.identity
 
+    @property
+    def with_stages(self) -> "tuple[ResolvedVersion, ...]":
+        """The versions of the stages and this one, in the order of the rows."""
+        return (*self.stages, self)
+
     def after(self, stage: "ResolvedVersion", name: str = "") -> "ResolvedVersion":
-        """Return this version behind a stage of this name, with all that is before the stage."""
+        """Return this version after a stage of this name, with all that is before the stage."""
         return replace(
             self,
             stages=(*stage.stages, replace(stage, stages=(), name=name)),

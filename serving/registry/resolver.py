@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from cloche.drivers import install_command
+from cloche.registry.stage_names import MOST_STAGES, NO_STAGE
 from cloche.registry.version_listing import versions_with_alias
-from cloche.registry.version_lookup import registered_version
+from cloche.registry.version_lookup import ABSENT, registered_version
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
@@ -24,7 +24,6 @@ from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
-    ALONE,
     BEFORE_TAG,
     CANARY,
     CANARY_PERCENT_TAG,
@@ -38,8 +37,7 @@ from cloche.serving.registry.names import (
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias
 
-_MOST_STAGES = 8
-_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+_TAG = f"tag {BEFORE_TAG}"
 _NOTHING = (
     "no version stands behind it. cloche status lists what is there; cloche promote NAME puts a "
     f"version behind @{PRODUCTION}. Or name the registry that has it in MLFLOW_TRACKING_URI."
@@ -77,33 +75,36 @@ class Resolver:
         with translated_errors(uri.text):
             return _resolved(self._find(uri))
 
-    def resolve_with_stages(
-        self, uri: ModelUri, *, most_stages: int = _MOST_STAGES
-    ) -> ResolvedVersion:
+    def resolve_with_stages(self, uri: ModelUri) -> ResolvedVersion:
         """Return the version to which `uri` resolves now, with the stages before it.
 
         Raises:
-            VersionRefused: `uri`, or that of a stage, resolves to no version.
+            VersionRefused: `uri`, or that of a stage, resolves to no version; or there are too many
+                stages, or their tags lead back to one of them.
             RegistryUnreachable: The registry does not answer.
         """
-        resolved = self.resolve(uri)
-        before = uri.before or resolved.before
-        if before in ("", ALONE):
-            return resolved
-        if not most_stages:
-            raise VersionRefused(
-                f"{uri.text}: its tags {BEFORE_TAG} name more than {_MOST_STAGES} stages, or each "
-                "other in a circle."
-            )
-        try:
-            named = parse(before)
-            stage = self.resolve_with_stages(named, most_stages=most_stages - 1)
-        except (ModelUriError, VersionRefused) as error:
-            raise VersionRefused(
-                f"{resolved.artifacts}: the stage before it "
-                f"({'--before' if uri.before else f'tag {BEFORE_TAG}'}) cannot be found: {error}"
-            ) from error
-        return resolved.after(stage, named.name)
+        found = [(uri.name, self.resolve(uri))]  # the model, and then the stages up to the first
+        before, source = uri.before or found[0][1].before, "--before" if uri.before else _TAG
+        while before not in ("", NO_STAGE):
+            following = found[-1][1].artifacts
+            try:
+                named = parse(before)
+                stage = self.resolve(named)
+            except (ModelUriError, VersionRefused) as error:
+                raise VersionRefused(
+                    f"{following}: the stage before it ({source}) cannot be found: {error}"
+                ) from error
+            way = [version.artifacts for _, version in found] + [stage.artifacts]
+            if stage.artifacts in way[:-1]:
+                raise VersionRefused(f"{' after '.join(way)}: in a circle. Remove one {_TAG}.")
+            if len(found) > MOST_STAGES:
+                raise VersionRefused(f"{way[0]} has more than {MOST_STAGES} stages before it.")
+            found.append((named.name, stage))
+            before, source = stage.before, _TAG
+        name, combined = found.pop()
+        for following_name, version in reversed(found):
+            combined, name = version.after(combined, name), following_name
+        return combined
 
     def find_canary(self, model: str) -> ResolvedVersion | None:
         """Return the canary of a registered model, without stages; None if it has none.
@@ -158,7 +159,7 @@ def translated_errors(subject: str) -> Iterator[None]:
     except VersionRefused:
         raise
     except MlflowException as error:
-        if error.error_code in _ABSENT:
+        if error.error_code in ABSENT:
             raise VersionRefused(f"{subject}: {_NOTHING}") from error
         raise RegistryUnreachable(f"{subject}: {explain(error)}") from error
     except ImportError as error:  # of the driver of the registry's database

@@ -41,8 +41,8 @@ class ModelUri:
         reference: The way in which the URI names the version.
         value: The alias, stage or version; empty for `LATEST` and `ARTIFACTS`.
         model: The name of the registered model; empty for `ARTIFACTS`.
-        before: The URI of the stage before the model, whatever the version's tag says; ALONE for no
-            stage, empty to go by the tag.
+        before: The URI of the stage before the model, whatever the version's tag says; NO_STAGE for
+            none, empty to go by the tag.
     """
 
     text: str

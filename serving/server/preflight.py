@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cloche.registry import env_manager
+from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.errors import ModelUriError, SettingsError
-from cloche.serving.registry.names import ALONE
 from cloche.serving.registry.uri import ModelUri, parse
 from cloche.serving.settings import Settings
 
@@ -36,7 +36,7 @@ def served_uris(settings: Settings) -> list[ModelUri]:
         SettingsError: Two models have the same name.
     """
     uris = [replace(parse(text), before=settings.before) for text in settings.models]
-    if settings.before not in ("", ALONE):
+    if settings.before not in ("", NO_STAGE):
         try:
             parse(settings.before)
         except ModelUriError as error:

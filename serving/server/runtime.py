@@ -106,8 +106,7 @@ async def served_models(
     async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
         models.set_warning(replica_names.warning(name, resolved, (one.name for one in models)))
         async with fetches:
-            versions = (*resolved.stages, resolved)
-            fetched = [await _fetch(settings, processes, one) for one in versions]
+            fetched = [await _fetch(settings, processes, one) for one in resolved.with_stages]
         return make(name, resolved, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:

@@ -27,6 +27,7 @@ WRONG_COLUMN, WRONG_TYPE, RAISES = (
     "stage of texts",
     "stage that raises",
 )
+UNSIGNED = "stage that does not say what it answers"
 
 
 class Stage(PythonModel):
@@ -73,6 +74,8 @@ def save(path: Path, number: int, kind: str) -> None:
     signature = ModelSignature(Schema([ColSpec("double", "a")]), prepared)
     python_model: PythonModel = Stage(number, kind)
     column = "a"
+    if kind == UNSIGNED:
+        signature = ModelSignature(signature.inputs)
     if kind == MODEL:
         python_model, column = Model(number), "b"
         signature = ModelSignature(prepared, Schema([ColSpec("double")]))

@@ -156,8 +156,10 @@ def written(name: str) -> Callable[[pa.Table], Any]:
     """Return the function that makes a file of an output format."""
     chosen = output_format(name)
     if isinstance(chosen, TextOutput):
-        return lambda table: chosen.header(table.column_names) + chosen.rows(table)
-    return lambda table: chosen.file(table, {})
+        return lambda table: (
+            chosen.serialize_header(table.column_names) + chosen.serialize_rows(table)
+        )
+    return lambda table: chosen.serialize(table, {})
 
 
 FORMATS: dict[str, tuple[Callable[[pa.Table], Any], Callable[[bytes], Columns]]] = {

@@ -190,7 +190,9 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
 
 def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
     production = evaluated.judgement.production
-    against = f" against version {production.number} in production" if production else ""
+    against = (
+        f" against version {production.number_with_stages} in production" if production else ""
+    )
     table = Table(
         title=Text(f"{evaluated.judgement.candidate.label}{against}: {evaluated.outcome}"),
         title_justify="left",
@@ -207,23 +209,24 @@ def _verdicts(evaluated: "EvaluatedCandidate") -> Table:
 
 def _moved(promotion: "Promotion") -> str:
     lines = [f"{promotion.model} version {promotion.version} is in production."]
-    before = promotion.replaced
+    former = promotion.replaced
     if promotion.evaluated is not None:
         judgement = promotion.evaluated.judgement
         if judgement.candidate.stages:
-            lines.append(_pinned(judgement.candidate))
-        before = judgement.production.number if judgement.production else None
-    if before is not None:
+            lines.append(_stages_of(judgement.candidate))
+        serving = judgement.production
+        former = serving.number_with_stages if serving else None
+    if former is not None:
         lines.append(
-            f"Version {before} served before; "
+            f"Version {former} served before; "
             f"`cloche rollback {shlex.quote(promotion.model)}` brings it back."
         )
-    if promotion.stage_problem is not None:
-        lines.append(f"Note: {promotion.stage_problem}.")
+    if promotion.mirror_problem is not None:
+        lines.append(f"Note: {promotion.mirror_problem}.")
     return " ".join(lines)
 
 
-def _pinned(candidate: "FetchedVersion") -> str:
+def _stages_of(candidate: "FetchedVersion") -> str:
     stages, named = candidate.stages, candidate.version.tags.get(BEFORE)
     together = ", ".join(stage.label for stage in stages)
     found = f"{together} {'goes' if len(stages) == 1 else 'go'} with it."

@@ -41,7 +41,11 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
         done = roll_back(MlflowClient(), model, to=to, reason=reason, force=force)
     if as_json:
         stage_keys = ("before", "replaced_before")
-        document = {k: v for k, v in asdict(done).items() if done.before or k not in stage_keys}
+        document = {
+            "stages" if key == "mirror_problem" else key: value
+            for key, value in asdict(done).items()
+            if done.before or key not in stage_keys
+        }
         click.echo(json.dumps(document, indent=2))
         return
     if done.before:
@@ -54,5 +58,5 @@ def rollback(model: str, to: str | None, reason: str | None, *, force: bool, as_
     click.echo(f"{done.model} version {done.version} is in production again.")
     if done.replaced:
         click.echo(f"Version {done.replaced}, which served until now, is `previous`.")
-    if done.stages is not None:
-        click.echo(f"Note: {done.stages}.", err=True)
+    if done.mirror_problem is not None:
+        click.echo(f"Note: {done.mirror_problem}.", err=True)

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.registry.permissions import explain_refusal
+from cloche.registry.stage_names import title
 from cloche.registry.version_digest import remove_bytecode
 from cloche.registry.version_listing import files_of
 from cloche.training.errors import RegistryError
@@ -17,7 +18,7 @@ from cloche.training.errors import RegistryError
 
 @dataclass(frozen=True)
 class StageVersion:
-    """A version that prepares the rows of the one behind it.
+    """A version that prepares the rows of the next one.
 
     Attributes:
         name: Name of the registered model, or the URI of artifacts outside the registry.
@@ -33,16 +34,18 @@ class StageVersion:
 
     @property
     def label(self) -> str:
-        """`name N`, for people."""
-        return f"{self.name} {self.number}".rstrip()
+        """`NAME N`, for people."""
+        return title(self.name, self.number)
 
 
 @dataclass(frozen=True)
 class FetchedVersion:
-    """A version on the local disk.
+    """A version on the local disk, alone or after its stages.
 
     Attributes:
-        folder: Artifacts of the version; behind stages, those of all as one model.
+        version: The version, without its stages.
+        folder: Artifacts of the version; after stages, of the chain of all (`write_chain`).
+        model: What the MLmodel in `folder` says; after stages, of the chain.
         stages: Stages before the version, in the order of the rows.
         misfit: Why the version and its stages cannot be loaded as one model; empty if they can.
     """
@@ -54,18 +57,18 @@ class FetchedVersion:
     misfit: str = ""
 
     @property
-    def number(self) -> str:
-        """`N`, or `N after stage M`, for people."""
+    def number_with_stages(self) -> str:
+        """`N`, or `N after NAME M`, for people."""
         return f"{self.version.version}{after(self.stages)}"
 
     @property
     def label(self) -> str:
-        """`name version N`, with the stages before it, for people."""
-        return f"{self.version.name} version {self.number}"
+        """`NAME version N`, with the stages before it, for people."""
+        return f"{self.version.name} version {self.number_with_stages}"
 
 
 def after(stages: Iterable[StageVersion]) -> str:
-    """Return ` after stage M`, for people; empty without stages."""
+    """Return ` after NAME M, …`, for people; empty without stages."""
     labels = ", ".join(stage.label for stage in stages)
     return f" after {labels}" if labels else ""
 

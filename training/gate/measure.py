@@ -173,7 +173,7 @@ def _comparison(
     records: RecordNumbers,
 ) -> Comparison:
     """Compare the judged and the serving version; `both` is None if one did not predict."""
-    version = production.number
+    version = production.number_with_stages
     if both is None:
         failures = failures_of(production_probe)
         reason = failures.get("load") or failures.get("predict")

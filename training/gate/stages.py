@@ -1,4 +1,4 @@
-"""The stages before a version: which they are now, and the version behind them as one model."""
+"""The stages before a version: which they are now, and the version after them as one model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +9,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.registry.stage_chain import Member, write_chain
+from cloche.registry.stage_names import MOST_STAGES, NO_STAGE, title
 from cloche.registry.version_digest import digest_tree, remove_bytecode
-from cloche.registry.version_lookup import registered_version
+from cloche.registry.version_lookup import ABSENT, registered_version
 from cloche.training.errors import RegistryError
 from cloche.training.gate.fetched_version import FetchedVersion, StageVersion, fetch
-from cloche.training.names import BEFORE, NO_STAGE
-
-_MOST_STAGES = 8  # as many as a server accepts
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+from cloche.training.names import BEFORE
 
 
 def find_stages(client: MlflowClient, uri: str, following: str) -> tuple[StageVersion, ...]:
@@ -32,15 +30,15 @@ def find_stages(client: MlflowClient, uri: str, following: str) -> tuple[StageVe
     """
     found: list[StageVersion] = []
     while uri and uri != NO_STAGE:
-        if len(found) == _MOST_STAGES:
+        if len(found) == MOST_STAGES:
             raise RegistryError(
-                f"more than {_MOST_STAGES} stages are before {following}, or they name each other "
+                f"more than {MOST_STAGES} stages are before {following}, or they name each other "
                 f"in a circle; change the tags {BEFORE}"
             )
         try:
             version = registered_version(client, uri)
         except MlflowException as error:
-            if error.error_code not in _ABSENT:
+            if error.error_code not in ABSENT:
                 raise
             raise RegistryError(
                 f"the stage before {following}, {uri}, is not in the registry; name another: "
@@ -58,7 +56,7 @@ def find_stages(client: MlflowClient, uri: str, following: str) -> tuple[StageVe
 def fetch_behind(
     client: MlflowClient, version: FetchedVersion, stages: tuple[StageVersion, ...], folder: Path
 ) -> FetchedVersion:
-    """Download the stages before a version, and return all as one model.
+    """Download the stages before a version, and return it with the folder and model of all as one.
 
     Args:
         client: MLflow client for the registry.
@@ -77,7 +75,7 @@ def fetch_behind(
         artifacts = _fetch_stage(client, stage, folder / f"stage {place}")
         members.append(Member(stage.label, artifacts))
         fetched.append(replace(stage, digest=digest_tree(artifacts)))
-    model = Member(f"{version.version.name} {version.version.version}", version.folder)
+    model = Member(title(version.version.name, version.version.version), version.folder)
     chain = folder / "chain"
     write_chain(chain, [*members, model])
     return replace(version, folder=chain, model=Model.load(str(chain)), stages=tuple(fetched))

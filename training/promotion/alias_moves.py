@@ -16,7 +16,7 @@ from cloche.training.names import BEFORE, CHALLENGER, PREVIOUS, PRODUCTION, REPL
 from cloche.training.promotion.lock import Lock
 from cloche.training.promotion.registry import RegisteredModel
 
-PRODUCTION_STAGE = "Production"
+PRODUCTION_STAGE = "Production"  # MLflow's own, deprecated: no version that prepares rows
 Tags = Mapping[str, str | None]  # None removes a tag, which must be there
 _STAGES_ARE_DEPRECATED = r".*transition_model_version_stage.* is deprecated"
 
@@ -25,7 +25,7 @@ def move_production(client: MlflowClient, held: Lock, version: str, tags: Tags) 
     """Put a version into production that is not yet there.
 
     Returns:
-        Why the stage could not be set; None if it was.
+        Why MLflow's stage could not be set; None if it was.
 
     Raises:
         RegistryError: The lock was lost before an alias moved.
@@ -46,7 +46,7 @@ def confirm_production(client: MlflowClient, held: Lock, version: str, tags: Tag
     """Write the tags of a version that already serves; `production` stays where it is.
 
     Returns:
-        Why the stage could not be set; None if it was.
+        Why MLflow's stage could not be set; None if it was.
 
     Raises:
         RegistryError: The lock was lost before the last tag was written.
@@ -73,15 +73,15 @@ def follow_up(client: MlflowClient, model: RegisteredModel, version: str) -> str
     """Do the writes that follow the move of `production`; they may be repeated.
 
     Returns:
-        Why the stage could not be set; None if it was.
+        Why MLflow's stage could not be set; None if it was.
     """
     if model.challenger == version:
         client.delete_registered_model_alias(model.name, CHALLENGER)
-    return _mirror_stage(client, model.name, version)
+    return _mirror(client, model.name, version)
 
 
-def _mirror_stage(client: MlflowClient, model: str, version: str) -> str | None:
-    """Let `models:/NAME/Production` follow the alias, if MLflow and the store have stages."""
+def _mirror(client: MlflowClient, model: str, version: str) -> str | None:
+    """Let `models:/NAME/Production` follow the alias; return why not, if it cannot."""
     transition = getattr(client, "transition_model_version_stage", None)
     if transition is None:
         return "this MLflow has no stages"

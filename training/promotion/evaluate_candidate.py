@@ -48,7 +48,7 @@ class EvaluatedCandidate:
 def chosen_version(model: RegisteredModel, request: PromotionRequest) -> str:
     """Return the number of the version that the request names, or of the challenger.
 
-    A request that names a stage alone is one for the version that serves.
+    A request that names a stage alone, without a challenger, is one for the version that serves.
 
     Raises:
         RegistryError: The request names no version, and there is no challenger.
@@ -86,6 +86,7 @@ def evaluate(
         say(f"fetching {label}{after(stages)}")
         candidate = fetch(entry, _folder(folder, "candidate"))
         policy = _policy(candidate, request)
+        # Of the version alone: from here on its folder is that of the chain.
         digest = digest_tree(candidate.folder)
         try:
             candidate = fetch_behind(client, candidate, stages, _folder(folder, "before candidate"))
@@ -122,7 +123,7 @@ def stage_before(version: ModelVersion, request: PromotionRequest) -> str:
 def _fetch_serving(
     client: MlflowClient, serving: ModelVersion, candidate: FetchedVersion, folder: str, say: Say
 ) -> FetchedVersion | None:
-    """Fetch the version that serves, behind its stages; None if it is what is judged."""
+    """Fetch the version that serves, after its stages; None if it is what is judged."""
     label = f"{serving.name} version {serving.version}"
     try:
         stages, problem = find_stages(client, serving.tags.get(BEFORE, ""), label), ""

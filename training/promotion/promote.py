@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from cloche.registry.stage_names import NO_STAGE
 from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate.evidence_run import record
 from cloche.training.gate.fetched_version import uris
@@ -17,7 +18,6 @@ from cloche.training.names import (
     DIGEST,
     GATE,
     GATE_RUN,
-    NO_STAGE,
     PRODUCTION,
 )
 from cloche.training.promotion.alias_moves import (
@@ -37,7 +37,7 @@ from cloche.training.promotion.evaluate_candidate import (
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
-from cloche.training.promotion.stage_tags import judged_stages, pin, stage_tags
+from cloche.training.promotion.stage_tags import judged_stages, pinned_uri, stage_tags
 from cloche.values.progress import Say
 
 _DEFAULT_REQUEST = PromotionRequest()
@@ -53,7 +53,7 @@ class Promotion:
         replaced: Number of the version that served before; None if none did, or no alias moved.
         evaluated: Result of the gate; None if the version already served and was not judged.
         run_id: Id of the run with the evidence; None if none was written.
-        stage_problem: Why the stage could not be set; None if it was.
+        mirror_problem: Why MLflow's stage *Production* could not be set; None if it was.
     """
 
     model: str
@@ -61,7 +61,7 @@ class Promotion:
     replaced: str | None = None
     evaluated: EvaluatedCandidate | None = None
     run_id: str | None = None
-    stage_problem: str | None = None
+    mirror_problem: str | None = None
 
 
 class PromotionRefusal(GateRefusal):
@@ -89,7 +89,7 @@ def promote(
 ) -> Promotion:
     """Judge a version and, if it passes or is forced, put it into production.
 
-    With stages before it, the version is judged behind them, and goes into production with them.
+    With stages before it, the version is judged after them, and goes into production with them.
 
     Args:
         client: MLflow client for the tracking store and the registry.
@@ -100,11 +100,11 @@ def promote(
 
     Raises:
         PromotionRefusal: The gate refused the version; the evidence is written, and linked from the
-            version, unless that serves.
+            version, unless only its stage was to change.
         GateRefusal: The version does not fit the stages before it; nothing is written.
         NotMeasured: A process of the gate could not do its work.
-        RegistryError: The version, its policy or its holdout is not there, or an alias moved during
-            the judgement.
+        RegistryError: The version, its policy or its holdout is not there, or an alias moved or a
+            stage changed during the judgement.
         RecipeError: The policy file is wrong.
         DataError: The holdout cannot be judged on.
         TrainingError: The holdout's target does not fit the task.
@@ -132,7 +132,8 @@ def apply(
 
     Raises:
         PromotionRefusal: The gate refused the version.
-        RegistryError: An alias moved during the judgement, or another promotion holds the lock.
+        RegistryError: An alias moved or a stage changed during the judgement, or another promotion
+            holds the lock.
     """
     found, number = evaluated.model, evaluated.version
     say("writing the evidence")
@@ -167,22 +168,25 @@ def apply(
         }
         serves = number == found.production
         write = confirm_production if serves else move_production
-        stage_problem = write(client, held, number, tags)
+        mirror_problem = write(client, held, number, tags)
     return Promotion(
         found.name, number, replaced=None if serves else found.production, evaluated=evaluated,
-        run_id=run_id, stage_problem=stage_problem,
+        run_id=run_id, mirror_problem=mirror_problem,
     )  # fmt: skip
 
 
 def _serves_as_judged(
     client: MlflowClient, version: ModelVersion, request: PromotionRequest
 ) -> bool:
-    """Whether a version that serves was judged with the stages that are asked for, and has them."""
+    """Whether a version that serves was judged with the stages that are asked for, and has them.
+
+    If no stage is asked for, and no tag names one, nothing is compared.
+    """
     before = stage_before(version, request)
     if not before:
         return True
     stages = find_stages(client, before, f"{version.name} version {version.version}")
-    return version.tags.get(BEFORE) == pin(stages) and uris(stages) == judged_stages(
+    return version.tags.get(BEFORE) == pinned_uri(stages) and uris(stages) == judged_stages(
         client, version
     )
 
@@ -196,8 +200,8 @@ def _already_serving(
         return Promotion(found.name, number)
     with promotion_lock(client, found.name, promoter(os.environ), clock) as held:
         _check_aliases(found, held.model, number, named=True)
-        stage_problem = follow_up(client, held.model, number)
-    return Promotion(found.name, number, stage_problem=stage_problem)
+        mirror_problem = follow_up(client, held.model, number)
+    return Promotion(found.name, number, mirror_problem=mirror_problem)
 
 
 def _check_aliases(
@@ -224,16 +228,20 @@ def _check_aliases(
 def _check_stages(client: MlflowClient, evaluated: EvaluatedCandidate) -> None:
     """Check that the tags of the versions name the stages that they named when they were judged.
 
+    Versions that had no stage, as most have, are not read again, which would cost each promotion
+    two calls. So a tag that was set by hand meanwhile goes unnoticed; `cloche status` tells of it.
+
     Raises:
         RegistryError: The stage before a version changed in the meantime.
     """
     for judged in (evaluated.judgement.candidate, evaluated.judgement.production):
         if judged is None or not (judged.stages or BEFORE in judged.version.tags):
-            continue  # a version without stages costs no call
+            continue
         name, number = judged.version.name, str(judged.version.version)
         old = judged.version.tags.get(BEFORE)
         new = find_version(client, name, number).tags.get(BEFORE)
-        if new not in (old, pin(judged.stages)):  # the pin may be of a promotion that died
+        # A promotion of the same versions that died may have written the judged stage already.
+        if new not in (old, pinned_uri(judged.stages)):
             raise RegistryError(
                 f"the stage before {name} version {number} changed from {old or NO_STAGE} to "
                 f"{new or NO_STAGE} while version {evaluated.version} was looked at; run the "

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from cloche.registry.stage_names import NO_STAGE
 from cloche.registry.version_digest import digest_tree
 from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
@@ -19,13 +20,13 @@ from cloche.training.names import (
     BEFORE_PREVIOUS,
     DIGEST,
     GATE,
-    NO_STAGE,
     PREVIOUS,
     PRODUCTION,
     PROMOTED_AT,
     REPLACED_AT,
 )
 from cloche.training.promotion.alias_moves import (
+    Tags,
     confirm_production,
     move_production,
     write_tags,
@@ -45,16 +46,17 @@ class Rollback:
     Attributes:
         version: Number of the version that serves again.
         replaced: Number of the version that served until now; None if none did.
-        stages: Why the stage could not be set; None if it was. The JSON of the command has it, too.
-        before: URI of the stage that is before the version again, or `none`; None if the version
-            that serves changed, with the stage before it.
-        replaced_before: URI of the stage that was before it until now, or `none`.
+        mirror_problem: Why MLflow's stage *Production* could not be set; None if it was. The JSON
+            of the command has it as `stages`.
+        before: Set only if the stage alone was taken back: the URI of the stage that is before the
+            version again, or the text `none`.
+        replaced_before: Likewise, of the stage that was before it until now.
     """
 
     model: str
     version: str
     replaced: str | None
-    stages: str | None
+    mirror_problem: str | None
     before: str | None = None
     replaced_before: str | None = None
 
@@ -70,7 +72,8 @@ def roll_back(
 ) -> Rollback:
     """Move `production` back to `previous`, or to another version that was promoted before.
 
-    If the last change was one of the stage before the version that serves, that is taken back.
+    If the last change was one of the stage before the version that serves, that is taken back,
+    unless `to` names a version.
 
     The gate does not judge the version again: it judged it once, and a rollback has to work when
     something is wrong.
@@ -87,10 +90,12 @@ def roll_back(
         RegistryError: There is no version to go back to, or another promotion holds the lock.
     """
     found = find_model(client, model)
-    versions = [] if to else versions_of(client, model)
-    if (serving := _with_former_stage(versions, found)) is not None:
-        return _roll_back_stage(client, found, serving, reason, clock)
-    number = to or _previous(versions, found)
+    number = to
+    if not number:
+        versions = versions_of(client, model)
+        if (change := _stage_change(versions, found)) is not None:
+            return _roll_back_stage(client, found, change, reason, clock)
+        number = _previous(versions, found)
     if number == found.production:
         raise RegistryError(f"{model} version {number} is in production already")
     version = find_version(client, model, number)
@@ -109,14 +114,14 @@ def roll_back(
         tags |= {DIGEST: _digest(version)}
     with promotion_lock(client, model, by, clock) as held:
         _check_unmoved(found, held)
-        stage_problem = move_production(client, held, number, tags)
-    return Rollback(model, number, found.production, stage_problem)
+        mirror_problem = move_production(client, held, number, tags)
+    return Rollback(model, number, found.production, mirror_problem)
 
 
-def _with_former_stage(
+def _stage_change(
     versions: Iterable[ModelVersion], found: RegisteredModel
-) -> ModelVersion | None:
-    """Return the version that serves if the last change was one of the stage before it.
+) -> tuple[ModelVersion, Tags] | None:
+    """Return the version that serves and its former tags, if its stage was the last to change.
 
     Raises:
         RegistryError: Such a change was interrupted.
@@ -130,35 +135,42 @@ def _with_former_stage(
             f"a change of the stage before {found.name} version {found.production} was interrupted "
             f"({former[BEFORE] or NO_STAGE} is before it); name the version to go back to: --to N"
         )
-    return serving
+    return serving, former
 
 
 def _roll_back_stage(
     client: MlflowClient,
     found: RegisteredModel,
-    serving: ModelVersion,
+    change: tuple[ModelVersion, Tags],
     reason: str | None,
     clock: Clock,
 ) -> Rollback:
     """Restore the former stage of the version that serves, and note the one that goes."""
-    number, by = str(serving.version), promoter(os.environ)
-    former, before = former_tags(serving.tags) or {}, serving.tags.get(BEFORE)
+    (serving, former), by = change, promoter(os.environ)
+    number = str(serving.version)
+    before = serving.tags.get(BEFORE)
     replaced = before or NO_STAGE
     audit = audit_tags(at=clock.now(), by=by, reason=reason or f"rolled back from {replaced}")
     with promotion_lock(client, found.name, by, clock) as held:
         now = find_version(client, found.name, number).tags.get(BEFORE)
-        _check_unmoved(found, held, moved=now != before)
-        stage_problem = confirm_production(client, held, number, {**former, **audit})
+        _check_unmoved(found, held, stage_changed=now != before)
+        mirror_problem = confirm_production(client, held, number, {**former, **audit})
+        # Last: until then, a rollback that is interrupted looks like a change that was.
         write_tags(client, held, number, {BEFORE_PREVIOUS: note_former(serving.tags, None)})
     restored = former.get(BEFORE) or NO_STAGE
-    return Rollback(found.name, number, None, stage_problem, restored, replaced)
+    return Rollback(found.name, number, None, mirror_problem, restored, replaced)
 
 
-def _check_unmoved(found: RegisteredModel, held: Lock, *, moved: bool = False) -> None:
-    if moved or held.model.aliases != found.aliases:
+def _check_unmoved(found: RegisteredModel, held: Lock, *, stage_changed: bool = False) -> None:
+    what = ""
+    if held.model.aliases != found.aliases:
+        what = f"the aliases of {found.name} moved"
+    elif stage_changed:
+        what = f"the stage before {found.name} version {found.production} changed"
+    if what:
         raise RegistryError(
-            f"the aliases of {found.name} moved just now; "
-            f"look at `cloche status {shlex.quote(found.name)}` and run the command again"
+            f"{what} just now; look at `cloche status {shlex.quote(found.name)}` and run the "
+            "command again"
         )
 
 

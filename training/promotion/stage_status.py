@@ -6,11 +6,12 @@ from collections.abc import Callable
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from cloche.registry.stage_fit import Signature, misfit
+from cloche.registry.stage_fit import Signature, first_misfit
+from cloche.registry.stage_names import NO_STAGE, title
 from cloche.training.errors import RegistryError
 from cloche.training.gate.fetched_version import StageVersion, uris
 from cloche.training.gate.stages import find_stages
-from cloche.training.names import BEFORE, NO_STAGE
+from cloche.training.names import BEFORE
 
 Stages = tuple[StageVersion, ...]
 
@@ -37,12 +38,13 @@ def stage_status(
         stages = find_stages(client, version.tags.get(BEFORE, ""), f"{name} version {number}")
     except RegistryError as error:
         return (), str(error)
-    following = (f"{name} {number}", signature_of(name, number)) if stages else ("", None)
-    for stage in reversed(stages):
-        signature = signature_of(stage.name, stage.number) if stage.number else None
-        if reason := misfit(stage.label, signature, *following):
-            return stages, reason
-        following = (stage.label, signature)
+    if stages:
+        chain = [
+            (stage.label, signature_of(stage.name, stage.number) if stage.number else None)
+            for stage in stages
+        ]
+        if reason := first_misfit([*chain, (title(name, number), signature_of(name, number))]):
+            return stages, f"{reason} Promote versions that fit."
     if judged is not None and judged != uris(stages):
         return stages, _not_judged(name, number, judged, stages)
     return stages, None

@@ -8,8 +8,8 @@ _KEYS = {"fingerprints": "inputs", "csv_options": "reading", "has_refusal_limit"
 
 
 @dataclass(frozen=True, slots=True)
-class PinnedStage:
-    """A version that prepares the rows of the next one.
+class PinnedMember:
+    """A version of a chain: a stage, or the model after its stages.
 
     Attributes:
         version: The version's number; empty outside the registry.
@@ -55,7 +55,7 @@ class PinnedVersion:
     artifacts: str
     twin: str = ""
     before: str = ""
-    stages: tuple[PinnedStage, ...] = ()
+    stages: tuple[PinnedMember, ...] = ()
 
     def __str__(self) -> str:
         """The name and version for messages."""
@@ -130,7 +130,7 @@ class Job:
         fields = {key: name for name, key in _KEYS.items()}
         data = {fields.get(name, name): value for name, value in data.items()}
         layout = data["layout"] | {"carried": tuple(data["layout"]["carried"])}
-        stages = tuple(PinnedStage(**stage) for stage in data["model"].get("stages", ()))
+        stages = tuple(PinnedMember(**stage) for stage in data["model"].get("stages", ()))
         model = PinnedVersion(**data["model"] | {"stages": stages})
         features = tuple(data.get("features", ()))
         return cls(**data | {"model": model, "layout": Layout(**layout), "features": features})

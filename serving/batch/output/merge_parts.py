@@ -51,9 +51,9 @@ def unify(job: Job, parts: Iterable[FinishedPart], directory: Path, schema: pa.S
         return
     for part in parts:
         place = directory / part.data.name if part.data else None
-        if place is not None and format_.schema(place).remove_metadata() != schema:
+        if place is not None and format_.read_schema(place).remove_metadata() != schema:
             table = merged_schema.cast_table(format_.read(place), schema)
-            atomic_write.write(place, format_.file(table, metadata(job)))
+            atomic_write.write(place, format_.serialize(table, metadata(job)))
 
 
 class IncrementalMerge:
@@ -129,9 +129,9 @@ class Appender:
         self._writer: Any = None  # of a columnar format
         format_ = output_format(job.layout.format)
         if isinstance(format_, TextOutput):
-            sink.write(format_.header(schema.names))
+            sink.write(format_.serialize_header(schema.names))
         else:
-            self._writer = format_.writer(sink, schema.with_metadata(metadata(job)))
+            self._writer = format_.open_writer(sink, schema.with_metadata(metadata(job)))
 
     def part(self, part: FinishedPart, directory: Path) -> None:
         """Append the rows of a part."""
@@ -172,7 +172,7 @@ def _schema(job: Job, part: FinishedPart, place: Path) -> pa.Schema:
     if isinstance(format_, TextOutput):  # text has no types
         return pa.schema([(name, pa.null()) for name in part.columns])
     if job.layout.directory:
-        return format_.schema(place).remove_metadata()
+        return format_.read_schema(place).remove_metadata()
     with pa.memory_map(str(place)) as file:
         found: Any = pa.ipc.open_file(file).schema
         return found

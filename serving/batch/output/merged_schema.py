@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from cloche.serving.batch.output.answer_encoding import JSON
-from cloche.serving.batch.storage.cell_texts import count_without_json, json_texts
+from cloche.serving.batch.storage.cell_texts import count_not_in_json, json_texts
 from cloche.serving.errors import JobFailed
 
 
@@ -94,7 +94,7 @@ def _column(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray | pa.Ar
     try:
         if field.type != JSON:
             return column.cast(field.type)
-        if not count_without_json(column):
+        if not count_not_in_json(column):
             return json_texts(column).cast(JSON)
     except pa.ArrowException:
         pass

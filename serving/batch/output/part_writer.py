@@ -100,10 +100,10 @@ class PartWriter:
         place = self._directory / f"{part.index:06d}.{self._format.name}"
         whole = self._job.layout.directory
         if isinstance(self._format, TextOutput):
-            header = self._format.header(table.column_names) if whole else b""
-            return _write_file(place, header + self._format.rows(table))
+            header = self._format.serialize_header(table.column_names) if whole else b""
+            return _write_file(place, header + self._format.serialize_rows(table))
         if whole:
-            return _write_file(place, self._format.file(table, metadata(self._job)))
+            return _write_file(place, self._format.serialize(table, metadata(self._job)))
         return _write_file(place.with_suffix(".arrow"), arrow_file(table))
 
     def _write_quarantine(self, part: Part, rows: Rows, refused: dict[int, RefusedRow]) -> PartFile:

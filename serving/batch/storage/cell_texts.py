@@ -27,16 +27,16 @@ class _Encoder(NumpyEncoder):
 _encode = _Encoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def count_without_json(column: pa.ChunkedArray | pa.Array) -> int:
+def count_not_in_json(column: pa.ChunkedArray | pa.Array) -> int:
     """Count the numbers in a column that JSON lacks: NaN and infinities, also nested ones."""
     kind = column.type
     if pa.types.is_floating(kind):
         odd: int = pc.sum(pc.invert(pc.is_finite(column))).as_py() or 0
         return odd
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return count_without_json(pc.list_flatten(column))
+        return count_not_in_json(pc.list_flatten(column))
     if pa.types.is_struct(kind):
-        return sum(count_without_json(pc.struct_field(column, at)) for at in range(kind.num_fields))
+        return sum(count_not_in_json(pc.struct_field(column, at)) for at in range(kind.num_fields))
     return 0
 
 

@@ -79,6 +79,17 @@ def test_two_failures_abort_nothing():
     assert not abort_evidence(PLAN, counted(0.1, (20, 2, 0), (19_980, 0, 0))).proven
 
 
+def test_evidence_that_proves_nothing_says_so():
+    healthy = counted(5, (50, 0, 0), (950, 0, 0))
+    said = {one.name: one.sentence for one in judge_step(PLAN, healthy, 5, 10).evidence}
+    assert said["failures: worse"].endswith("which is no evidence against the canary yet")
+    assert said["callers: mismatch"].endswith("which does not contradict its share")
+    shadow = RolloutCounts()
+    shadow.count(10, "shadow", "requests", 500)
+    *_, differs = judge_shadow(SHADOWED, shadow).evidence
+    assert differs.sentence.endswith("which is not proven to be exceeded")
+
+
 @pytest.mark.parametrize(
     ("counts", "percent", "minutes", "reason"),
     [

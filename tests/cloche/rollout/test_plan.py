@@ -1,5 +1,7 @@
 """A plan is read with its defaults, and every mistake in it is told at once."""
 
+import math
+
 import pytest
 
 from cloche.rollout.plan import AtLeast, Failures, Plan, PlanError, Shadow, parse_plan, read_plan
@@ -58,6 +60,7 @@ def test_every_mistake_is_told_at_once():
         ({"steps": []}, "steps: expected a list of percents, like [1, 5, 25], found []"),
         ({"steps": [1, 100]}, "steps: 100 percent is the promotion at the end; remove it"),
         ({"steps": [0, 2]}, "steps: must be above 0, found 0"),
+        ({"deadline_hours": math.inf}, "deadline_hours: expected a number, found inf"),
         (
             {"failures": {"margin": 0}},
             "failures: no evidence proves equality; give a margin, like 0.001",

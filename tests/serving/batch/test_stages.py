@@ -23,12 +23,13 @@ import yaml
 from mlflow.pyfunc import PythonModel
 
 from cloche.registry.env_manager import interpreter
+from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.batch import version_pinning
 from cloche.serving.batch.scoring.local_engine import LocalEngine
 from cloche.serving.batch.version_pinning import pin
 from cloche.serving.errors import JobFailed, JobRefused, VersionRefused
 from cloche.serving.host.reference_profile import load_profile
-from cloche.serving.registry.names import ALONE, BEFORE_TAG
+from cloche.serving.registry.names import BEFORE_TAG
 from tests import warm
 from tests.lifecycle import make_stages
 from tests.lifecycle.registry import Registry
@@ -175,7 +176,7 @@ def test_the_option_chooses_another_stage_or_none(pair, score):
         score(rows(0.0), "out.csv", model=M, before=before, overwrite=True)
         assert answers() == [right]
     pd.DataFrame({"b": [5.0]}).to_parquet("prepared.parquet")
-    score("prepared.parquet", "out.csv", model=M, before=ALONE, overwrite=True)
+    score("prepared.parquet", "out.csv", model=M, before=NO_STAGE, overwrite=True)
     assert answers() == [5001.0]
 
 
@@ -200,7 +201,11 @@ def test_a_job_of_a_release_without_stages_goes_on_without_them(pair, score):
     pd.DataFrame({"b": np.arange(25.0)}).to_parquet("prepared.parquet")
     with pytest.raises(KeyboardInterrupt):
         score(
-            "prepared.parquet", "out.csv", model=M, before=ALONE, engine=HereEngine(dies_before=1)
+            "prepared.parquet",
+            "out.csv",
+            model=M,
+            before=NO_STAGE,
+            engine=HereEngine(dies_before=1),
         )
     (begun,) = Path().glob(".*/job.json")
     content = json.loads(begun.read_text())

@@ -426,6 +426,9 @@ FAULTS: dict[str, tuple[Break, tuple[str, str], str, str, Mend | None]] = {
     "a stage with another type": (
         a_stage(made.WRONG_TYPE), ("fail", "stages"), "n 1 takes 'b' as double, and the stage "
         "before it, s 2, answers string", "cloche rollback s", rolls_back),
+    "a stage whose answers are unknown": (
+        a_stage(made.UNSIGNED), ("warn", "stages"), "nobody knows whether n 1 takes what s 2",
+        "log both with a signature", lambda setup, _: setup.registry.promote("1", "s")),
     "nothing to serve": (
         lambda setup: (no_alias(setup), arguments("--all")(setup)), ("warn", "models"),
         "has the alias production", "cloche promote", promotes),

@@ -11,7 +11,7 @@ from cloche.serving.host.stages import frame_of, stage_table
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "no names": ([1.0, 2.0], "values that have no name"),
-    "too few rows": (pd.DataFrame({"b": [1.0]}), "this one answered 2 with 1"),
+    "too few rows": (pd.DataFrame({"b": [1.0]}), "it answered 2 with 1"),
     "a name twice": (pd.DataFrame([[1, 2], [3, 4]], columns=["b", "b"]), "columns named 'b'"),
     "dicts": (pd.DataFrame({"b": [{"k": 1.5}, {"j": "x"}]}), "dicts in the column 'b'"),
 }
@@ -42,7 +42,7 @@ def test_the_next_version_gets_the_values_of_the_stage(cells: "pd.Series[Any]") 
     answered = pd.DataFrame({"b": cells}, index=[7, 3])
     answered["b"] = cells.to_numpy(dtype=object) if cells.dtype == object else cells.array
 
-    passed = frame_of(stage_table(ModelPredictions(answered, 2)))
+    passed = frame_of(stage_table(ModelPredictions(answered, 2), "The stage s 1"))
 
     assert list(passed.index) == [0, 1]
     mine, theirs = answered["b"].tolist(), passed["b"].tolist()

@@ -130,7 +130,7 @@ def test_a_better_version_is_judged_without_a_trace_and_then_promoted_with_evide
     assert evaluated.outcome == "passed"
 
     promotion = act(evaluated)
-    assert (promotion.version, promotion.replaced, promotion.stage_problem) == ("2", "1", None)
+    assert (promotion.version, promotion.replaced, promotion.mirror_problem) == ("2", "1", None)
     assert find_model(client, MODEL).aliases == {"production": "2", "previous": "1"}
     assert find_model(client, "churn").aliases == {"challenger": "1"}
     tags = client.get_model_version(MODEL, "2").tags

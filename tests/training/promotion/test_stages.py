@@ -29,6 +29,7 @@ from cloche.training.errors import GateRefusal, RegistryError
 from cloche.training.gate import model_probe, probe_process
 from cloche.training.gate.evidence_run import record
 from cloche.training.promotion import promote as promoting
+from cloche.training.promotion import rollback
 from cloche.training.promotion.evaluate_candidate import evaluate
 from cloche.training.promotion.lock import LEASE
 from cloche.training.promotion.promote import PromotionRefusal, apply, promote
@@ -196,7 +197,7 @@ def test_a_pair_is_compared_with_the_pair_that_serves_and_a_rollback_takes_both_
     done = go()
 
     judgement = done.evaluated.judgement
-    assert judgement.production.number == f"1 after {STAGE} 1"
+    assert judgement.production.number_with_stages == f"1 after {STAGE} 1"
     assert judgement.measured.measurements.comparison.differences["roc_auc"].gain > 0
     [production_stage] = evidence_of(client, done.run_id)["production_stages"]
     assert production_stage["number"] == "1"
@@ -438,6 +439,28 @@ def test_a_rollback_after_an_interrupted_change_of_the_stage_asks_for_a_version(
     ):
         roll_back(client, MODEL, clock=hands.clock)
     assert roll_back(client, MODEL, to="1", clock=hands.clock).version == "1"
+
+
+def test_a_stage_that_changes_while_it_is_taken_back_is_told(
+    client, mark_promoted, hands, monkeypatch
+):
+    client.create_registered_model(MODEL)
+    client.create_model_version(MODEL, "file:///nowhere")
+    mark_promoted("1", "production")
+    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/1")
+    noted = note_former(tags_of(client, "1"), None)
+    client.set_model_version_tag(MODEL, "1", "cloche.before_previous", noted)
+    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/2")
+    lock = rollback.promotion_lock
+
+    def late(*arguments):
+        client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/3")
+        return lock(*arguments)
+
+    monkeypatch.setattr(rollback, "promotion_lock", late)
+    with pytest.raises(RegistryError, match=r"the stage before .* version 1 changed just now"):
+        roll_back(client, MODEL, clock=hands.clock)
+    assert before(client, "1") == "models:/s/3"
 
 
 def test_a_rollback_of_the_stage_that_dies_at_any_write_leaves_one_of_both(

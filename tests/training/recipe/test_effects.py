@@ -148,7 +148,7 @@ def judged(recipe: Recipe) -> Any:
     policy = carried(recipe)
     ours, theirs = (Pairs.pair(FRAME["churned"], one) for one in LESS)
     records, serving = np.arange(ROWS), ProbeResult()
-    production: Any = SimpleNamespace(version=SimpleNamespace(version="1"), number="1")
+    production: Any = SimpleNamespace(version=SimpleNamespace(version="1"), number_with_stages="1")
     comparison = measure._comparison(policy, production, serving, (ours, theirs), records)
     parts, slicing_failures = measure._slices(policy, Holdout(FRAME, "", ""), ours)
     measured = Measurements(

@@ -1,4 +1,8 @@
-"""The list of output formats, each a module beside this one that is imported when it is needed."""
+"""The list of output formats, each a module beside this one.
+
+A module is imported when its format is asked for, or the suffixes of the formats before it in the
+list have not matched.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

@@ -19,7 +19,7 @@ def _rows(table: pa.Table) -> bytes:
     """Serialize a table as lines of CSV without a header."""
     texts = [_text(column) for column in table.columns]
     cells = [_quoted(*pair) for pair in zip(texts, table.schema.types, strict=True)]
-    if len(cells) > 1 and all(map(operator.is_, cells, texts)):
+    if len(cells) > 1 and all(map(operator.is_, cells, texts)):  # `_quoted` had nothing to quote
         return _lines_by_arrow(cells)
     if len(cells) == 1:  # readers skip an empty line
         cells = [pc.if_else(pc.equal(cells[0], ""), '""', cells[0])]
@@ -70,7 +70,10 @@ def _unquoted(text: str) -> str:
 
 
 def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Put quotes around cells with commas, quotes or line ends; `kind` is the column's type."""
+    """Put quotes around cells with commas, quotes or line ends; return `cells` itself without any.
+
+    `kind` is the type of the column.
+    """
     if pa.types.is_primitive(kind) and not pa.types.is_temporal(kind):
         return cells  # numbers and booleans
     text = b"".join(map(cell_texts.string_bytes, cells.chunks))
@@ -81,4 +84,6 @@ def _quoted(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), cells)
 
 
-FORMAT = TextOutput(name="csv", suffixes=(".csv",), verbatim=True, rows=_rows, header=_header)
+FORMAT = TextOutput(
+    name="csv", suffixes=(".csv",), verbatim=True, serialize_rows=_rows, serialize_header=_header
+)

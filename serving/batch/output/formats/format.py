@@ -1,6 +1,6 @@
 """What an output format gives: text is joined as bytes, and columnar files as tables of one schema.
 
-Parts of one columnar file wait as Arrow files until all are finished and their types are known.
+Parts of one columnar file wait as Arrow files, and are merged (`merge_parts.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,8 @@ class OutputFormat:
     """What is known about an output format.
 
     Attributes:
-        name: The name of the format, which is that of its module and ends the files of parts.
+        name: The name of the format, which is that of its module. Files of parts end with it, but
+            for parts of one columnar file.
         suffixes: The ends of file names that choose the format.
         verbatim: Whether cells of a CSV input are copied as they are written there.
         count_nulled: Counts the values of a column that become null, because the format lacks them;
@@ -34,12 +35,12 @@ class TextOutput(OutputFormat):
     """A format without types, whose parts are joined as they are.
 
     Attributes:
-        rows: Serializes the rows of a table.
-        header: Returns what is written before the first row of columns with these names.
+        serialize_rows: Returns the rows of a table as bytes.
+        serialize_header: Returns what is before the first row of columns with these names.
     """
 
-    rows: Callable[[pa.Table], bytes]
-    header: Callable[[Sequence[str]], bytes] = lambda _: b""
+    serialize_rows: Callable[[pa.Table], bytes]
+    serialize_header: Callable[[Sequence[str]], bytes] = lambda _: b""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -47,20 +48,20 @@ class ColumnarOutput(OutputFormat):
     """A format with types of its own.
 
     Attributes:
-        writer: Returns a writer of tables of one schema to a file or stream, which has
+        open_writer: Returns a writer of tables of one schema to a file or stream, which has
             `write_table` and `close`, and is a context manager.
-        schema: Returns the schema of a file.
+        read_schema: Returns the schema of a file.
         read: Returns the table in a file.
     """
 
-    writer: Callable[[Any, pa.Schema], Any]
-    schema: Callable[[Path], pa.Schema]
+    open_writer: Callable[[Any, pa.Schema], Any]
+    read_schema: Callable[[Path], pa.Schema]
     read: Callable[[Path], pa.Table]
 
-    def file(self, table: pa.Table, metadata: Mapping[str, str]) -> memoryview:
+    def serialize(self, table: pa.Table, metadata: Mapping[str, str]) -> memoryview:
         """Serialize a table as a file with this metadata."""
         sink = pa.BufferOutputStream()
         table = table.replace_schema_metadata(dict(metadata))
-        with self.writer(sink, table.schema) as writer:
+        with self.open_writer(sink, table.schema) as writer:
             writer.write_table(table)
         return memoryview(sink.getvalue())

@@ -23,7 +23,7 @@ def _writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
 FORMAT = ColumnarOutput(
     name="parquet",
     suffixes=(".parquet", ".pq"),
-    writer=_writer,
-    schema=pq.read_schema,
+    open_writer=_writer,
+    read_schema=pq.read_schema,
     read=pq.read_table,
 )

@@ -20,12 +20,13 @@ def read(place: Path) -> pa.Table:
 
 
 TEXT = TextOutput(
-    name="made", suffixes=(".made",), header=lambda names: f"{len(names)} columns\n".encode(),
-    rows=lambda rows: b"row\n" * rows.num_rows,
+    name="made", suffixes=(".made",),
+    serialize_header=lambda names: f"{len(names)} columns\n".encode(),
+    serialize_rows=lambda rows: b"row\n" * rows.num_rows,
 )  # fmt: skip
 COLUMNAR = ColumnarOutput(
-    name="made", suffixes=(".made",), writer=pa.ipc.new_file,
-    schema=lambda place: read(place).schema, read=read,
+    name="made", suffixes=(".made",), open_writer=pa.ipc.new_file,
+    read_schema=lambda place: read(place).schema, read=read,
 )  # fmt: skip
 
 
