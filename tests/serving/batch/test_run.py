@@ -274,7 +274,7 @@ def test_a_folder_whose_name_says_nothing_is_named_and_can_be_resumed(rows, made
     shutil.copytree(made_models / "plain", "model")
     rows.to_csv("rows.csv", index=False)
     with pytest.raises(KeyboardInterrupt):
-        score("rows.csv", "out.csv", model="m=file:model", engine=HereEngine(dies_before=2))
+        score("rows.csv", "out.csv", model="m=file:model", engine=HereEngine(1), part_rows=2)
     done = score("rows.csv", "out.csv", model="m=file:model", resume=True)
     assert done.manifest["scored"] == len(rows)
 
