@@ -46,7 +46,8 @@ def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
     parsed = replace(parse(uri), before=before)
     stage = [] if before in ("", NO_STAGE) else [parse(before)]
     resolved = _resolver(*stage, parsed).resolve_with_stages(parsed)
-    pinned = _pinned(parsed, resolved.with_stages, cache_directory)
+    names = [*(stage.name for stage in resolved.stages), parsed.name]
+    pinned = _pinned(parsed, names, resolved.with_stages, cache_directory)
     return replace(pinned, before=before)
 
 
@@ -56,9 +57,13 @@ def pin_again(pinned: PinnedVersion, cache_directory: Path) -> PinnedVersion:
     Raises:
         VersionRefused: A version no longer exists, or its artifacts have changed.
     """
+    names = [*(stage.name for stage in pinned.stages), pinned.name]
     exact = [*(stage.artifacts for stage in pinned.stages), pinned.artifacts]
-    uris = [parse(artifacts) for artifacts in exact]
-    found = _pinned(uris[-1], [*map(_resolver(*uris).resolve, uris)], cache_directory)
+    uris = [
+        parse(one if one.startswith("models:") else f"{name}={one}")
+        for name, one in zip(names, exact, strict=True)
+    ]
+    found = _pinned(uris[-1], names, [*map(_resolver(*uris).resolve, uris)], cache_directory)
     if (found.digest, found.stages) != (pinned.digest, pinned.stages):
         raise VersionRefused(
             f"{pinned}: its artifacts are not those that the job began with. Begin anew with "
@@ -76,18 +81,24 @@ def _resolver(*uris: ModelUri) -> Resolver:
 
 
 def _pinned(
-    uri: ModelUri, versions: Sequence[ResolvedVersion], cache_directory: Path
+    uri: ModelUri, names: Sequence[str], versions: Sequence[ResolvedVersion], cache_directory: Path
 ) -> PinnedVersion:
-    """Return the last of these versions with the others as its stages, fetched and checked."""
+    """Return the last of these versions with the others as its stages, fetched and checked.
+
+    Args:
+        uri: The URI of the last one.
+        names: A name for each version, for those outside the registry.
+        versions: The versions, in the order of the rows.
+        cache_directory: The directory of downloaded versions.
+    """
     cache = Cache(cache_directory, registry_name())
     with awaiting(f"the store of {uri.text}"):
         folders = [fetch(one, cache).absolute() for one in versions]
     *stages, model = [
         PinnedMember(
-            one.model or parse(one.artifacts).name, one.version, one.digest or digest_tree(folder),
-            one.artifacts,
+            one.model or name, one.version, one.digest or digest_tree(folder), one.artifacts,
         )
-        for one, folder in zip(versions, folders, strict=True)
+        for name, one, folder in zip(names, versions, folders, strict=True)
     ]  # fmt: skip
     path = _chained([*stages, model], folders, cache) if stages else folders[-1]
     description = yaml.safe_load((path / "MLmodel").read_text()) or {}

@@ -25,6 +25,9 @@ from tests.training.conftest import small_recipe
 pytestmark = pytest.mark.xdist_group("train")  # one training serves them all
 
 
+PLAN = "rollout.steps=[1, 10]"
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
     """One registry for all tests here: a training takes seconds, and they only look at it."""
@@ -38,7 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
 
 @pytest.fixture(scope="module")
 def result(client: MlflowClient) -> TrainedVersion:
-    return trained("rollout.steps=[1, 10]")
+    return trained(PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def test_the_run_holds_what_a_person_and_the_gate_need(client, result):
 def test_the_recipe_in_the_run_trains_the_same_again(result, tmp_path):
     stored = mlflow.artifacts.load_text(f"runs:/{result.run_id}/recipe.yaml")
     (tmp_path / "again.yaml").write_text(stored, encoding="utf-8")
-    assert load_recipe(str(tmp_path / "again.yaml")) == small_recipe()
+    assert load_recipe(str(tmp_path / "again.yaml")) == small_recipe(PLAN)
 
 
 def test_the_version_becomes_the_challenger_with_a_card(client, result):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -267,6 +268,15 @@ def test_without_a_signature_every_part_has_the_types_of_the_whole_file(score):
     pd.DataFrame({"n": range(42), "v": values}).to_csv("rows.csv", index=False)
     score("rows.csv", "out.csv", model="types", part_rows=1)
     assert set(pd.read_csv("out.csv")["prediction"]) == {"int64 str"}
+
+
+def test_a_folder_whose_name_says_nothing_is_named_and_can_be_resumed(rows, made_models, score):
+    shutil.copytree(made_models / "plain", "model")
+    rows.to_csv("rows.csv", index=False)
+    with pytest.raises(KeyboardInterrupt):
+        score("rows.csv", "out.csv", model="m=file:model", engine=HereEngine(1), part_rows=2)
+    done = score("rows.csv", "out.csv", model="m=file:model", resume=True)
+    assert done.manifest["scored"] == len(rows)
 
 
 def test_the_rows_of_a_query_are_scored_once_and_can_be_resumed(rows, made_models, score, tmp_path):
