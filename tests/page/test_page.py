@@ -25,6 +25,9 @@ def address(server: Server, model: str) -> str:
     return f"{server.url}/?model={quote(model, safe='')}"
 
 
+_NOTICED = 90_000  # milliseconds; a server of several models looks for canaries twice a minute
+
+
 def ask_button(page: Page) -> Locator:
     return page.get_by_role("button", name="Ask", exact=True)
 
@@ -299,12 +302,13 @@ def barriers(page: Page) -> list[str]:
 
 
 def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> None:
+    serving = expect(flights.locator("#serving"))
     registry.promote("2", FLIGHTS, alias="canary")
     try:
-        expect(flights.locator("#serving")).to_contain_text("Version 2 answers 1 % of the callers")
+        serving.to_contain_text("Version 2 answers 1 % of the callers", timeout=_NOTICED)
     finally:
         registry.client.delete_registered_model_alias(FLIGHTS, "canary")
-    expect(flights.locator("#serving")).not_to_contain_text("callers")
+    serving.not_to_contain_text("callers", timeout=_NOTICED)
 
 
 @pytest.fixture

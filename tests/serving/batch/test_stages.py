@@ -257,11 +257,16 @@ def test_a_stage_that_answers_no_table_of_the_rows_ends_the_job(value, words, pa
         score(rows(0.0, value), "out.csv", model=M)
 
 
-def test_a_pair_that_does_not_fit_is_refused(shop, score):
-    shop.add("s", made(1, make_stages.WRONG_COLUMN))
+def test_a_pair_that_does_not_fit_is_refused_and_another_scores_as_advised(shop, score):
+    shop.add("s", made(1, make_stages.WRONG_COLUMN), made(2, make_stages.STAGE))
     shop.add("m", made(1, make_stages.MODEL), before=S)
-    with pytest.raises(VersionRefused, match="m 1 takes 'b', which the stage before it, s 1, does"):
+    with pytest.raises(
+        VersionRefused, match="m 1 takes 'b', which the stage before it, s 1, does"
+    ) as refusal:
         score(rows(0.0), "out.csv", model=M)
+    assert str(refusal.value).endswith("--before URI.")
+    score(rows(0.0), "out.csv", model=M, before="models:/s/2")
+    assert answers() == [2001.0]
 
 
 def test_a_stage_that_looks_across_rows_ends_a_job_of_several_parts(shop, score, made_models):
