@@ -95,8 +95,8 @@ def _in_words(needed: _Permission) -> str:
     call = f"user_permission({_user()!r}, {resource!r}, {of}"
     parts = [
         f"it needs {level} on {f'the {words} {identity}' if identity else f'the {words}'}.",
-        "Whoever administers it grants that in Python: client = mlflow.server.get_app_client("
-        f"'basic-auth', {_server()!r}); client.grant_{call}, {level!r}).",
+        "Whoever administers it grants that in Python: from mlflow.server import get_app_client; "
+        f"client = get_app_client('basic-auth', {_server()!r}); client.grant_{call}, {level!r}).",
     ]
     if not identity:
         parts.append(f"{of} is that of the {words}.")

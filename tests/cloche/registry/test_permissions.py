@@ -26,7 +26,9 @@ from tests.team.services import ADMIN, Tracking
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("permissions")]
 
 PASSWORD = "a password that is long enough"  # noqa: S105
-GRANT = re.compile(r"in Python: (client = .*?); (client\.grant_user_permission\(.*?\))\.(?: |$)")
+GRANT = re.compile(
+    r"in Python: (from .*?; client = .*?); (client\.grant_user_permission\(.*?\))\.(?: |$)"
+)
 REVOKE = re.compile(r"first: (client\.revoke_user_permission\(.*?\))\.$")
 
 
@@ -181,7 +183,7 @@ def carry_out(message: str, tracking: Tracking) -> tuple[str, str]:
         patch.dict("os.environ", account(*ADMIN, tracking.url)),
         warnings.catch_warnings(action="ignore"),  # MLflow imports its server for this client
     ):
-        names = {"mlflow": mlflow}
+        names: dict[str, object] = {}
         run(client, names)
         try:
             run(grant, names)
