@@ -6,8 +6,6 @@ from typing import Literal, Self
 
 from cloche.rollout.two_rates import Rate
 
-COUNTS_TAG = "cloche.rollout_counts."  # and the name of the server that counted
-
 Arm = Literal["production", "canary", "shadow", "baseline"]
 Bad = Literal["failures", "slow", "differences"]
 Counted = Bad | Literal["requests", "callers", "failure_events"]

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from cloche.rollout.registry_keys import CANARY
 from cloche.serving import page
 from cloche.serving.api import routes
 from cloche.serving.api.predictions import Predictions
@@ -16,7 +17,6 @@ from cloche.serving.api.state_pages import Page, StatePages
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.openapi import docs_page, document
-from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.uri import Reference
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import (

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple, cast
 
+from cloche.rollout.registry_keys import CANARY
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.protocols.protocol import Protocol
-from cloche.serving.registry.names import CANARY
 from cloche.serving.web.asgi import HttpError
 
 

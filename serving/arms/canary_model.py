@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cloche.rollout.registry_keys import ABORTED, CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
 from cloche.serving.arms.arm_requests import CanaryAttempt
 from cloche.serving.arms.arms import Arms
 from cloche.serving.dispatch.poll_policy import ServingState
@@ -16,7 +17,6 @@ from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.names import ABORTED, CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import with_alias
 

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from cloche.rollout.registry_keys import ABORTED, PROMOTED
 from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.registry_poller import RegistryPoller
@@ -14,7 +15,6 @@ from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.names import ABORTED, PROMOTED
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
 

@@ -1,10 +1,10 @@
 """Names of the aliases, tags and artifacts that Cloche uses in the registry.
 
-Together with MLflow, these names are the whole interface between training and serving.
+Together with MLflow and those of rollouts (`cloche/rollout/registry_keys.py`), these names are the
+whole interface between training and serving.
 """
 
 PRODUCTION = "production"
-CANARY = "canary"
 DIGEST_TAG = "cloche.digest"
 ACCELERATED_TAG = "cloche.accelerated"
 ACCELERATED_DIGEST_TAG = "cloche.accelerated_digest"
@@ -12,9 +12,6 @@ ONNX = "onnx"
 RETRY_TAG = "cloche.retry"
 BEFORE_TAG = "cloche.before"  # the URI of the stage before the model
 OFF = "off"
-CANARY_PERCENT_TAG = "cloche.canary_percent"  # the share of the callers that a canary answers
-ROLLOUT_TAG = "cloche.rollout"
-ABORTED, PROMOTED = "aborted", "promoted"  # how ROLLOUT_TAG begins at the end
 GATE_TAG = "cloche.gate"
 GATE_RUN_TAG = "cloche.gate_run_id"
 PROMOTED_AT_TAG = "cloche.promoted_at"

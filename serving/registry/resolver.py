@@ -17,6 +17,7 @@ from cloche.drivers import install_command
 from cloche.registry.stage_names import MOST_STAGES, NO_STAGE
 from cloche.registry.version_listing import versions_with_alias
 from cloche.registry.version_lookup import ABSENT, registered_version
+from cloche.rollout.registry_keys import CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
@@ -25,14 +26,11 @@ from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
     ACCELERATED_TAG,
     BEFORE_TAG,
-    CANARY,
-    CANARY_PERCENT_TAG,
     DIGEST_TAG,
     OFF,
     ONNX,
     PRODUCTION,
     RETRY_TAG,
-    ROLLOUT_TAG,
 )
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference, parse, with_alias

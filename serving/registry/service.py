@@ -20,11 +20,11 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from cloche.registry import env_manager
+from cloche.rollout.registry_keys import CANARY
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
-from cloche.serving.registry.names import CANARY
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver

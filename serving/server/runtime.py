@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
+from cloche.rollout.registry_keys import CANARY
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.request_observer import RequestObserver
@@ -36,7 +37,7 @@ from cloche.serving.protocols.json_schema import specs
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
 from cloche.serving.queue.deadlines import Deadlines
 from cloche.serving.registry.client import Registry
-from cloche.serving.registry.names import CANARY, PRODUCTION
+from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
 from cloche.serving.settings import Settings
