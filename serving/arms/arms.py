@@ -25,10 +25,11 @@ class Arms:
     Attributes:
         pool: The version pool of the canary.
         percent: The share of the callers whose requests the canary answers.
+        counts: What is counted of both arms.
     """
 
     def __init__(
-        self, model: str, pool: RequestPool, percent: float, metrics: Metrics, *,
+        self, model: str, pool: RequestPool, percent: float, counts: ArmCounts, metrics: Metrics, *,
         production: Callable[[], ServedPool | None], abort: Callable[[str], None],
     ) -> None:  # fmt: skip
         """Begin to count.
@@ -37,17 +38,18 @@ class Arms:
             model: The name of the registered model.
             pool: The version pool of the canary, which is warm.
             percent: The share of the canary.
+            counts: Of the canary; nothing is counted yet.
             metrics: The metrics of the server.
             production: Returns the version pool that serves; None while none does.
             abort: Called once, with the reason, when the canary has failed enough.
         """
         self.pool: RequestPool = pool
+        self.counts = counts
         self.percent = percent
         self._model = model
         self._production = production
         self._abort: Callable[[str], None] | None = abort
         self._metrics = metrics
-        self._counts = ArmCounts()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -88,6 +90,16 @@ class Arms:
         """Let nothing that is still being answered abort the canary: it has ended."""
         self._abort = None
 
+    def give_back(self) -> None:
+        """Have production answer what waits for the canary."""
+        for request in self.pool.release():
+            if isinstance(request.receiver, CanaryAttempt):
+                request.receiver.give_back()
+            elif (production := self._production()) is not None:
+                production.adopt([request])
+            else:
+                request.end(STOPPED)
+
     def fall_back(self, request: PredictionRequest, reason: str) -> None:
         """Have production answer a request, whatever waits there already."""
         self._count_fallback(reason)
@@ -110,7 +122,7 @@ class Arms:
         if not failure:
             return
         self._metrics.arm_failures.labels(*label, failure).inc()
-        reason = self._counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
+        reason = self.counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
         if reason and self._abort is not None:
             self._abort(reason)
 
@@ -119,7 +131,7 @@ class Arms:
         pool = self.pool if arm == CANARY else self._production()
         label = (self._model, pool.version if pool is not None else "", arm)
         self._metrics.arm_requests.labels(*label).inc()
-        self._counts.add_request(arm, self.percent)
+        self.counts.add_request(arm, self.percent)
         return label
 
     def _count_fallback(self, reason: str) -> None:

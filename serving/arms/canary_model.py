@@ -2,20 +2,19 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from cloche.rollout.plan import Plan
 from cloche.rollout.registry_keys import ABORTED, CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
-from cloche.serving.arms.arm_requests import CanaryAttempt
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arms import Arms
 from cloche.serving.dispatch.poll_policy import ServingState
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
-from cloche.serving.dispatch.served_pool import ServedPool
-from cloche.serving.dispatch.staged_pool import StagedPool
-from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.dispatch.served_pool import Arms as ArmsOfModel
+from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
 from cloche.serving.observability.metrics import Metrics
-from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import with_alias
@@ -33,13 +32,14 @@ class CanaryModel(ServedModel):
 
     def __init__(
         self, production: ServedModel, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, abort: Callable[[ResolvedVersion, str], None],
+        make: MakeVersionPool, make_arms: type[Arms], abort: Callable[[ResolvedVersion, str], None],
     ) -> None:  # fmt: skip
         """Have no version yet; `abort` is called with the version that failed, and the reason."""
         uri = replace(with_alias(production.uri.model, CANARY), name=production.name)
         super().__init__(uri, registry, metrics, make=make)
         self.history = production.history
         self._production = production
+        self._make_arms = make_arms
         self._report_abort = abort
         self.target: ResolvedVersion | None = None
         self._percent = _DEFAULT_PERCENT
@@ -79,11 +79,14 @@ class CanaryModel(ServedModel):
         self.target, self._wanted_identity, self._state = None, "", ServingState()
 
     def take(self, identity: str) -> ServedPool | None:
-        """Hand over the version pool, if it serves this version and can answer requests."""
+        """Hand over the version pool, if it serves this version and can answer requests.
+
+        It takes requests as a canary until it takes over.
+        """
         if identity != self._state.identity or not self.ready:
             return None
         taken, self.current = self.current, None
-        self._end_arms()
+        self._production.arms = self._end_arms()
         self.end()
         return taken
 
@@ -91,17 +94,16 @@ class CanaryModel(ServedModel):
         """Let requests reach `fresh` from now on."""
         target, self.current = self.target, fresh
         assert target is not None  # noqa: S101  # the load would have been given up
-        assert isinstance(fresh, VersionPool | StagedPool)  # noqa: S101  # there are no workers
-        self._production.arms = Arms(
-            self.uri.model, fresh, self._percent, self._metrics,
-            production=lambda: self._production.current,
+        self._production.arms = self._make_arms(
+            self.uri.model, cast("RequestPool", fresh), self._percent, ArmCounts(Plan()),
+            self._metrics, production=lambda: self._production.current,
             abort=lambda reason: self._report_abort(target, reason),
         )  # fmt: skip
 
     def retire(self, old: ServedPool) -> None:
         """Take no further requests, and close a version pool after its running batches."""
-        self._end_arms()
-        self._give_back(old.release())
+        if (arms := self._end_arms()) is not None:
+            arms.give_back()
         super().retire(old)
 
     def describe(self) -> dict[str, Any]:
@@ -114,24 +116,15 @@ class CanaryModel(ServedModel):
             **{key: described[key] for key in ("ready", "loading", "problem")},
         }
 
-    def _end_arms(self) -> None:
-        if self._production.arms is not None:
-            self._production.arms.end()
-            self._production.arms = None
+    def _end_arms(self) -> ArmsOfModel | None:
+        """Take no further requests, and return what took them; None if nothing did."""
+        arms, self._production.arms = self._production.arms, None
+        if arms is not None:
+            arms.end()
+        return arms
 
-    def _give_back(self, requests: Sequence[PredictionRequest]) -> None:
-        """Have production answer what waits for the canary."""
-        for request in requests:
-            if isinstance(request.receiver, CanaryAttempt):
-                request.receiver.give_back()
-            elif self._production.current is not None:
-                self._production.current.adopt([request])
-            else:
-                request.end(STOPPED)
-
-    @property
-    def _another_serves(self) -> bool:
-        return True  # production
+    async def _start(self, fresh: ServedPool) -> None:
+        await fresh.start_beside()
 
     def _successor(self) -> ServedPool | None:
         return self._production.current

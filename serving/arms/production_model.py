@@ -8,10 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from cloche.rollout.registry_keys import ABORTED, PROMOTED
+from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -33,15 +35,18 @@ class ProductionModel(ServedModel):
 
     def __init__(
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, refusal: str = "",
+        make: MakeVersionPool, make_arms: type[Arms] = Arms,
     ) -> None:  # fmt: skip
-        """Serve nothing yet; `refusal` is why this server has no canaries, if it has none."""
-        super().__init__(uri, registry, metrics, make=make)
+        """Serve nothing yet; `make_arms` makes what requests pass through beside a canary."""
+        super().__init__(uri, registry, metrics, make=self._take_or_make)
         self._poller: _Poller = _Poller(registry, uri)
-        self._canary = CanaryModel(self, registry, metrics, make=make, abort=self._abort)
+        self._make = make
+        self._promoted: ServedPool | None = None  # the canary's, which is to take over
+        self._canary = CanaryModel(
+            self, registry, metrics, make=make, make_arms=make_arms, abort=self._abort
+        )
         self._canary_problem = ""  # why the version behind the alias takes no requests
         self._canary_version = ""  # that version
-        self._refusal = refusal
         self._aborted: dict[str, str] = {}  # the state to be written, by identity
         self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
         self._writes = Tasks()
@@ -90,23 +95,26 @@ class ProductionModel(ServedModel):
 
     def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
-        identity = resolved.identity
-        if identity != self._state.identity and (promoted := self._canary.take(identity)):
-            self._give_up()
-            self._switch(promoted, resolved)
-            self._log_served(promoted, 0.0)
-            self._loads.start(self._complete(promoted, resolved))
+        before = self.loading
         super().apply(resolved)
+        if self.loading is not None and self.loading is not before:  # its task has yet to begin
+            self._promoted = self._canary.take(resolved.identity)
+
+    async def _take_or_make(self, name: str, resolved: ResolvedVersion) -> ServedPool:
+        """Return the canary's version pool if it is promoted, or another one."""
+        promoted, self._promoted = self._promoted, None
+        if promoted is None:
+            return await self._make(name, resolved)
+        self.arms = None
+        return promoted
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""
         if canary is None:
             self._canary.follow_target(None)
-            if self._canary_problem == self._refusal:
-                self._canary_problem = ""
             return
         self._canary_version = canary.version
-        self._canary_problem = self._refusal or self._abort_problem(canary)
+        self._canary_problem = self._abort_problem(canary)
         self._canary.follow_target(None if self._canary_problem else canary)
 
     def _abort_problem(self, canary: ResolvedVersion) -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
-from cloche.rollout.registry_keys import CANARY
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import Predictions
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
+from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -46,10 +46,6 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_CANARY = (
-    f"A canary is not served with --workers: start the server with --workers 1, or take the alias "
-    f"{CANARY} away."
-)
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -97,6 +93,7 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
+    make_arms: type[Arms] = Arms,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -113,8 +110,9 @@ async def served_models(
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
-        refusal = "" if settings.workers == 1 else _NO_CANARY
-        return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
+        return ProductionModel(
+            uri, registry, metrics, make=fetch_and_make_pool, make_arms=make_arms
+        )
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:

@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from cloche.rollout.assignment import takes_canary
+from cloche.rollout.plan import Plan
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.routing_key import routing_key
 from cloche.serving.observability.metrics import Metrics
@@ -66,7 +68,7 @@ class Both:
         self.production, self.canary = FakePool("1"), FakePool("2")
         self.metrics, self.aborts = Metrics(), list[str]()
         self.arms = Arms(
-            "m", cast("Any", self.canary), percent, self.metrics,
+            "m", cast("Any", self.canary), percent, ArmCounts(Plan()), self.metrics,
             production=lambda: cast("Any", self.production), abort=self.abort,
         )  # fmt: skip
 
