@@ -105,15 +105,16 @@ def test_an_alias_gives_a_version_its_share_until_it_is_gone(
     assert response.headers["x-model-version"] == "1"
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     "fault",
     [made.FAILS, *(pytest.param(one, marks=pytest.mark.breadth) for one in made.FAULTS[1:])],
 )
 def test_a_bad_canary_costs_no_caller_anything_and_ends_itself(
-    registry: Registry, serve: Serve, fault: str
+    registry: Registry, serve: Serve, fault: str, workers: str
 ) -> None:
     register(registry, fault)
-    server = serve("--request-timeout", "6").wait_until_ready()
+    server = serve("--request-timeout", "6", "--workers", workers).wait_until_ready()
     roll_out(registry, "5")
     wait_for_canary(server)
     with Load(server, check=right, clients=32) as load:
@@ -150,11 +151,12 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     assert state in canary(servers[0])["problem"]
 
 
+@pytest.mark.parametrize("several", ["--replicas", "--workers"])
 def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
-    registry: Registry, serve: Serve
+    registry: Registry, serve: Serve, several: str
 ) -> None:
     register(registry, made.GOOD)
-    server = serve("--replicas", "2").wait_until_ready()
+    server = serve(several, "2").wait_until_ready()
     roll_out(registry)
     wait_for_canary(server)
     before = set(server.hosts())
@@ -240,11 +242,3 @@ def test_a_canary_that_cannot_serve_gets_no_requests_and_is_told(
     assert not arms_of(server, range(50))
 
 
-def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) -> None:
-    register(registry, made.GOOD)
-    server = serve("--workers", "2").wait_until_ready()
-    roll_out(registry)
-    wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
-    assert server.get("/readyz").status_code == 200
-    assert "x-model-arm" not in server.predict().headers
-    wait_for_canary(serve("--workers", "1").wait_until_ready())
