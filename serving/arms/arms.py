@@ -25,10 +25,11 @@ class Arms:
     Attributes:
         pool: The version pool of the canary.
         percent: The share of the callers whose requests the canary answers.
+        counts: What is counted of both arms.
     """
 
     def __init__(
-        self, model: str, pool: RequestPool, percent: float, metrics: Metrics, *,
+        self, model: str, pool: RequestPool, percent: float, counts: ArmCounts, metrics: Metrics, *,
         production: Callable[[], ServedPool | None], abort: Callable[[str], None],
     ) -> None:  # fmt: skip
         """Begin to count.
@@ -37,17 +38,18 @@ class Arms:
             model: The name of the registered model.
             pool: The version pool of the canary, which is warm.
             percent: The share of the canary.
+            counts: Of the canary; nothing is counted yet.
             metrics: The metrics of the server.
             production: Returns the version pool that serves; None while none does.
             abort: Called once, with the reason, when the canary has failed enough.
         """
         self.pool: RequestPool = pool
         self.percent = percent
+        self.counts = counts
         self._model = model
         self._production = production
         self._abort: Callable[[str], None] | None = abort
         self._metrics = metrics
-        self._counts = ArmCounts()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -76,7 +78,7 @@ class Arms:
                 if self.pool.submit(attempt.request):
                     return True
                 attempt.withdraw()
-            self._count_request(CANARY)
+            self._count_request(CANARY, key, self._loop.time())
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
@@ -105,21 +107,24 @@ class Arms:
             failure: The reason why it is a failure of the arm; empty for none.
             started: The time at which the arm got the request, on the loop's clock.
         """
-        now, label = self._loop.time(), self._count_request(arm)
+        now = self._loop.time()
+        label = self._count_request(arm, key, now, now - started)
         self._metrics.arm_seconds.labels(*label).observe(now - started)
         if not failure:
             return
         self._metrics.arm_failures.labels(*label, failure).inc()
-        reason = self._counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
+        reason = self.counts.add_failure(arm, self.percent, key, now, lost=failure == LOST)
         if reason and self._abort is not None:
             self._abort(reason)
 
-    def _count_request(self, arm: Arm) -> tuple[str, str, str]:
+    def _count_request(
+        self, arm: Arm, key: bytes, now: float, seconds: float | None = None
+    ) -> tuple[str, str, str]:
         """Count a request of an arm's callers, and return the labels of the arm's metrics."""
         pool = self.pool if arm == CANARY else self._production()
         label = (self._model, pool.version if pool is not None else "", arm)
         self._metrics.arm_requests.labels(*label).inc()
-        self._counts.add_request(arm, self.percent)
+        self.counts.add_request(arm, self.percent, key, now, seconds)
         return label
 
     def _count_fallback(self, reason: str) -> None:
