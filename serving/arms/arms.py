@@ -78,7 +78,7 @@ class Arms:
                 if self.pool.submit(attempt.request):
                     return True
                 attempt.withdraw()
-            self._count_request(CANARY)
+            self._count_request(CANARY, key, self._loop.time())
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
@@ -117,7 +117,8 @@ class Arms:
             failure: The reason why it is a failure of the arm; empty for none.
             started: The time at which the arm got the request, on the loop's clock.
         """
-        now, label = self._loop.time(), self._count_request(arm)
+        now = self._loop.time()
+        label = self._count_request(arm, key, now, now - started)
         self._metrics.arm_seconds.labels(*label).observe(now - started)
         if not failure:
             return
@@ -126,12 +127,14 @@ class Arms:
         if reason and self._abort is not None:
             self._abort(reason)
 
-    def _count_request(self, arm: Arm) -> tuple[str, str, str]:
+    def _count_request(
+        self, arm: Arm, key: bytes, now: float, seconds: float | None = None
+    ) -> tuple[str, str, str]:
         """Count a request of an arm's callers, and return the labels of the arm's metrics."""
         pool = self.pool if arm == CANARY else self._production()
         label = (self._model, pool.version if pool is not None else "", arm)
         self._metrics.arm_requests.labels(*label).inc()
-        self.counts.add_request(arm, self.percent)
+        self.counts.add_request(arm, self.percent, key, now, seconds)
         return label
 
     def _count_fallback(self, reason: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from cloche.rollout.registry_keys import ABORTED, PROMOTED
 from cloche.serving.arms.arms import Arms
-from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
+from cloche.serving.arms.canary_model import CanaryModel
+from cloche.serving.arms.canary_tags import aborted_problem, is_aborted
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
@@ -54,7 +55,6 @@ class ProductionModel(ServedModel):
 
     async def drain(self) -> None:
         """Cancel the loads, and close every version pool after its running batches."""
-        self._canary.end()
         await self._canary.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE_SECONDS):

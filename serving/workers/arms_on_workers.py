@@ -54,18 +54,22 @@ class ArmsOnWorkers(Arms):
         """
         self.counts.total += RolloutCounts.parse(counts)
         now = self._loop.time()
-        for _, arm, percent, key in callers:
-            reason = self.counts.add_failed_caller(arm, percent, key.encode("latin-1"), now)
-            if reason and self._abort is not None:
-                self._abort(reason)
+        for what, arm, percent, text in callers:
+            key = text.encode("latin-1")
+            if what != "callers":
+                reason = self.counts.add_failed_caller(arm, percent, key, now)
+                if reason and self._abort is not None:
+                    self._abort(reason)
+            elif percent == self.percent:  # else some worker has yet to hear of a new share
+                self.counts.add_caller(arm, percent, key, now)
 
 
 def counts_handler(models: ServedModels) -> Callable[..., Awaitable[None]]:
     """Return the handler in the parent for what workers count of both arms."""
 
-    async def add(name: str, **counted: Any) -> None:
+    async def add(counting: str, **counted: Any) -> None:
         for model in models:
-            if isinstance(model.arms, ArmsOnWorkers) and model.arms.name == name:
+            if isinstance(model.arms, ArmsOnWorkers) and model.arms.name == counting:
                 model.arms.add(**counted)
 
     return add

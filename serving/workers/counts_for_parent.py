@@ -29,9 +29,11 @@ class CountsForParent(ArmCounts):
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
-    def add_request(self, arm: Arm, percent: float) -> None:
-        """Count a request of an arm's callers, at a share of the canary in percent."""
-        super().add_request(arm, percent)
+    def add_request(
+        self, arm: Arm, percent: float, key: bytes, now: float, seconds: float | None = None
+    ) -> None:
+        """Count a request of an arm's callers."""
+        super().add_request(arm, percent, key, now, seconds)
         if self._timer is None:
             self._send_within(_SECONDS)
 
@@ -51,7 +53,7 @@ class CountsForParent(ArmCounts):
         self._timer = None
         counts, self.total = self.total, RolloutCounts()
         callers, self._callers_to_send = self._callers_to_send, []
-        self._send(name=self.name, counts=counts.as_json(), callers=callers)
+        self._send(counting=self.name, counts=counts.as_json(), callers=callers)
 
     def _count_once(self, what: Counted, arm: Arm, percent: float, key: bytes) -> None:
         self._callers_to_send.append((what, arm, percent, key.decode("latin-1")))
