@@ -14,7 +14,7 @@ from cloche.training.acceleration.original_model import OriginalModel, original_
 from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
-from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
+from cloche.training.dataset.checks.target_column import missing_target_note, rows_with_target
 from cloche.training.dataset.reading.datetimes import columns_with_zone, parse_times
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table

@@ -7,7 +7,7 @@ from cloche.rollout.two_rates import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class EValue:
     """One piece of evidence beside its limit.
 
     Evidence is an e-value: if what it speaks for is untrue, it ever reaches 1/alpha with a chance
@@ -43,7 +43,7 @@ class Verdict:
 
     decision: Literal["advance", "hold", "abort"]
     reasons: tuple[str, ...]
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[EValue, ...] = ()
 
 
 def percentage(share: float) -> str:

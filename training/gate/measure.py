@@ -9,7 +9,7 @@ import numpy as np
 from mlflow import MlflowClient
 
 from cloche.training.dataset.checks.duplicates import record_numbers
-from cloche.training.dataset.checks.target import missing_target_note
+from cloche.training.dataset.checks.target_column import missing_target_note
 from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import (
     Interval,
@@ -25,7 +25,7 @@ from cloche.training.gate.fetched_version import FetchedVersion
 from cloche.training.gate.holdout import Holdout, fetch_holdout, require_inputs
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import ProbeResult, probe
-from cloche.training.gate.signature import breaking_changes
+from cloche.training.gate.signature_changes import breaking_changes
 from cloche.training.measurements import Comparison, Measurements, Slice, Stage
 from cloche.values.progress import Say
 

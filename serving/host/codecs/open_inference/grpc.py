@@ -11,7 +11,7 @@ from cloche.serving.host.codecs.open_inference.messages import message
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
     BYTES,
-    Output,
+    OutputTensor,
     Tensor,
     read_datatype,
     read_shape,
@@ -86,8 +86,9 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
-) -> Answer:
+    name: str, version: str, request: OpenInferenceRequest,
+    outputs: Sequence[OutputTensor], rows: int,
+) -> Answer:  # fmt: skip
     """Write the answer of a version of a model, with raw tensors if the request's were raw.
 
     In this protocol either all tensors of a message are raw or none, so all are raw if a tensor has

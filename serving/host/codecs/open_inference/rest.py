@@ -10,7 +10,7 @@ from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
-    Output,
+    OutputTensor,
     Tensor,
     from_json,
     read_datatype,
@@ -75,8 +75,9 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
-) -> Answer:
+    name: str, version: str, request: OpenInferenceRequest,
+    outputs: Sequence[OutputTensor], rows: int,
+) -> Answer:  # fmt: skip
     """Write the answer of a version of a model: JSON, followed by the outputs sent as bytes."""
     form: BinaryOutputs = request.answer_form
     head: dict[str, Any] = {"model_name": name, "model_version": version}

@@ -240,7 +240,7 @@ def refuse_classes(name: str, parameters: Collection[str]) -> None:
         )
 
 
-class Output(NamedTuple):
+class OutputTensor(NamedTuple):
     """One tensor of an answer.
 
     In JSON, `null` stands for a missing value of any datatype, and strings for infinities. Binary
@@ -270,7 +270,7 @@ class Output(NamedTuple):
             return [cell if math.isfinite(cell) else _NAMED.get(cell) for cell in flat]
         return flat
 
-    def dense(self) -> "Output":
+    def dense(self) -> "OutputTensor":
         """Fill in missing elements, for binary data and gRPC.
 
         A missing text becomes empty, and `missing` lists its position. Whole numbers and booleans
@@ -306,19 +306,19 @@ class Output(NamedTuple):
         return packed
 
 
-def make_output(name: str, values: Any) -> Output:
+def make_output(name: str, values: Any) -> OutputTensor:
     """Convert a model's values for one output to a tensor.
 
     Numbers and booleans keep their types. All other values become text: dates as MLflow writes
     them, and other objects as JSON.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind == "U":
-        return Output(name, BYTES, values.shape or (1,), values.ravel().tolist())
+        return OutputTensor(name, BYTES, values.shape or (1,), values.ravel().tolist())
     datatype, array = _datatype_and_array(values)
     shape = array.shape or (1,)
     if datatype != BYTES:
-        return Output(name, datatype, shape, array)
-    return Output(name, BYTES, shape, [_text(value) for value in array.ravel()])
+        return OutputTensor(name, datatype, shape, array)
+    return OutputTensor(name, BYTES, shape, [_text(value) for value in array.ravel()])
 
 
 def _datatype_and_array(values: Any) -> tuple[str, Array]:
