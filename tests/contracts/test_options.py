@@ -29,7 +29,7 @@ UNREAD = {
 }
 # record of options → by which names code has it
 RECORDS = {
-    Settings: "settings", Job: "request|self", Promotion: "request", DeploymentOptions: "options|asked",
+    Settings: "settings", Job: "request|self", Promotion: "request", DeploymentOptions: "options",
 }  # fmt: skip
 
 
