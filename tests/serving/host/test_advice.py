@@ -17,7 +17,7 @@ from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.open_inference.messages import message
-from cloche.serving.host.codecs.open_inference.tensors import OutputTensor
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.processes.frames import Item
 from tests import advice

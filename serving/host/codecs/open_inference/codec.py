@@ -9,9 +9,9 @@ from mlflow.types import Schema
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.codecs.open_inference.model_inputs import as_payload, model_input
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor, make_output
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensor_columns import TensorDecoder
-from cloche.serving.host.codecs.open_inference.tensors import OutputTensor, make_output
 from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, has_type_hints

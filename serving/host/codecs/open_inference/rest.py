@@ -8,9 +8,9 @@ from cloche.serving.host.answers.error_answers import RequestRefused, Unsupporte
 from cloche.serving.host.answers.mistake import describe_kind, quote_names
 from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
-    OutputTensor,
     Tensor,
     from_json,
     read_datatype,
