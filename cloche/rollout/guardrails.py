@@ -1,7 +1,7 @@
 """The verdict on a step of the canary: advance, hold or abort, from the plan and the counts.
 
-The chance of a false abort that the plan allows is split in halves: one for all counts together,
-which whoever drives the rollout looks at, and one for servers that look at their own alone.
+The plan's chance of a false abort is split in half: one half is for the driver of the rollout, who
+judges the counts of all servers, and the other for the servers, each of which judges its own.
 """
 
 import math
@@ -49,8 +49,8 @@ def judge_step(plan: Plan, counts: RolloutCounts, percent: float, minutes: float
 def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None) -> EValue:
     """Return the evidence that the canary fails too often; if it is proven, the rollout aborts.
 
-    It takes `FEWEST_EVENTS` bad events, and a rate above what the plan's ratio and margin tolerate,
-    so that nothing aborts for a difference with which the rollout may end in a promotion.
+    It needs at least `FEWEST_EVENTS` bad events, and a failure rate above what the plan's ratio and
+    margin tolerate: a difference that the plan would promote never aborts.
 
     Args:
         plan: Plan of the rollout.

@@ -11,7 +11,7 @@ from cloche.rollout.verdict import EValue, Verdict, describe, percentage
 def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
     """Judge a shadow: advance on proof that few answers differ, and otherwise hold.
 
-    If many differ, people decide whether that is meant.
+    If many answers differ, people decide whether the difference is intended.
 
     Answers in which production differs from itself (the arm `baseline`) do not count against it.
     """
