@@ -50,9 +50,9 @@ def log_e_within(canary: Rate, production: Rate, *, ratio: float = 1.0, margin: 
     supermartingale for each t. That also holds if the rate changes with time and m is its mean so
     far, because the logarithm is concave. A mixture over t < 0 is evidence that an arm's mean is
     below m, and one over t > 0 that it is above. The product for both arms is a supermartingale,
-    too. Its minimum over all pairs of means that are not within is the evidence. After Howard, Ramdas, McAuliffe and
-    Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics
-    2021 (arXiv:1810.08240): sub-Bernoulli processes and discrete mixtures.
+    too. Its minimum over all pairs of means that are not within is the evidence. After Howard,
+    Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences",
+    Annals of Statistics 2021 (arXiv:1810.08240): sub-Bernoulli processes and discrete mixtures.
 
     Args:
         canary: Requests of the canary, at a share that did not change.
