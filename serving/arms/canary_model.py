@@ -156,18 +156,19 @@ class CanaryModel(ServedModel):
                 run_id=target.rollout_run_id,
             ),
         )  # fmt: skip
+        arms.counts.server = tag.server
         self._counts_writes.start(tag.keep())
         self._follow_tags(target)
 
     def _follow_tags(self, target: ResolvedVersion) -> None:
-        """Have the arms follow the share, the plan, and the number of servers that count."""
+        """Have the arms follow the share, the plan, and the servers that count."""
         if self._arms is None or self._counts_tag is None:
             return
         if self._arms.percent != self._tags.percent:
             self._arms.percent = self._tags.percent
             self._counts_tag.wake()
         self._arms.counts.plan = self._tags.plan
-        self._arms.counts.servers = len({self._counts_tag.server, *target.counting_servers})
+        self._arms.counts.servers = target.counting_servers
 
     def _end_arms(self) -> None:
         if self._arms is None or self._counts_tag is None:

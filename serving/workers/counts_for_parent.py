@@ -56,6 +56,7 @@ class CountsForParent(ArmCounts):
         self._send(counting=self.name, counts=counts.as_json(), callers=callers)
 
     def _count_once(self, what: Counted, arm: Arm, percent: float, key: bytes) -> None:
+        self._counted_elsewhere.count(percent, arm, what)  # by the parent
         self._callers_to_send.append((what, arm, percent, key.decode("latin-1")))
 
     def _send_within(self, seconds: float) -> None:
