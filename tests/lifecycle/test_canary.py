@@ -24,7 +24,7 @@ from tests.lifecycle.make_stages import MODEL, STAGE
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.lifecycle.test_stages import name_stage, tells_its_versions
 from tests.lifecycle.test_stages import register as register_stages
-from tests.online import COMMAND, Load, Server, children, wait_for
+from tests.online import COMMAND, Load, Server, children, is_running, wait_for
 from tests.shelf import shelf
 
 pytestmark = pytest.mark.slow
@@ -179,6 +179,7 @@ def test_a_caller_keeps_its_arm_on_all_workers_while_the_share_grows_and_after_r
         callers.wait_for_more(100)
         killed, other = children(server.process.pid, "cloche-front")
         os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: not is_running(killed))
         wait_for(lambda: server.metric("cloche_replicas") == 4)
         back = children(server.process.pid, "cloche-front")
         assert (len(back), killed in back, other in back) == (2, False, True)

@@ -176,7 +176,8 @@ def test_a_mounted_model_may_have_a_canary(tmp_path: Path, monkeypatch: pytest.M
         transport = httpx2.ASGITransport(cloche)
         async with (
             cloche.lifespan(),
-            httpx2.AsyncClient(transport=transport, base_url="http://here", timeout=60) as client,
+            httpx2.AsyncClient(transport=transport, base_url="http://here") as client,
+            asyncio.timeout(180),
         ):
             while True:
                 answer = await client.post("/invocations", json={"dataframe_records": ROW})
@@ -184,7 +185,7 @@ def test_a_mounted_model_may_have_a_canary(tmp_path: Path, monkeypatch: pytest.M
                     return answer
                 await asyncio.sleep(0.1)
 
-    answer = asyncio.run(asyncio.wait_for(ask(), 180))
+    answer = asyncio.run(ask())
     assert (answer.headers["x-model-version"], answer.json()) == ("2", {"predictions": [2]})
 
 
