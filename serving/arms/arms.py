@@ -14,7 +14,7 @@ from cloche.serving.arms.arm_requests import (
     ProductionReceiver,
 )
 from cloche.serving.arms.routing_key import routing_key
-from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
+from cloche.serving.dispatch.served_pool import RequestPool, RequestTaker, ServedPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 
@@ -60,8 +60,12 @@ class Arms:
         """Whether production may be asked what the canary was asked already."""
         return self.pool.retry
 
+    def find(self, reference: str) -> RequestPool | None:
+        """Return the version pool of the canary, by its version or by its alias after an `@`."""
+        return self.pool if reference in (f"@{CANARY}", self.version) else None
+
     def submit(
-        self, request: PredictionRequest, pool: RequestPool, *,
+        self, request: PredictionRequest, pool: RequestTaker, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full."""

@@ -245,6 +245,8 @@ def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) ->
     server = serve("--workers", "2").wait_until_ready()
     roll_out(registry)
     wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: "--workers 1" in (server.state().get("shadow", {}).get("problem") or ""))
     assert server.get("/readyz").status_code == 200
     assert "x-model-arm" not in server.predict().headers
     wait_for_canary(serve("--workers", "1").wait_until_ready())

@@ -1,4 +1,4 @@
-"""How a model and its canary follow the registry, while it changes its mind or does not answer."""
+"""How a model and its arms follow the registry, while it changes its mind or does not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -42,7 +44,8 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.production = resolved("1")
         self.canary: dict[str, Any] | None = None
-        self.looks: list[bool] = []
+        self.shadow: dict[str, Any] | None = None
+        self.looks: list[set[str]] = []
         self.lost_writes = 0
         self.written: list[str] = []
 
@@ -54,9 +57,8 @@ class FakeRegistry:
                 raise RegistryUnreachable("It is away.")
             self.written.append(about["state"])
         if question == "resolve_arms":
-            self.looks.append(about["canary"])
-            known = {"canary": self.canary} if about["canary"] else {}
-            return self.production | known
+            self.looks.append(set(about["aliases"]))
+            return self.production | {alias: getattr(self, alias) for alias in about["aliases"]}
         return None
 
 
@@ -66,6 +68,7 @@ class Rollout:
     def __init__(self, refusal: str = "") -> None:
         self.registry = FakeRegistry()
         self.pools: list[VersionPool] = []
+        self.made_for: list[ResolvedVersion] = []
         self.model = ProductionModel(
             parse("models:/m@production"), cast("Any", self.registry), Metrics(),
             make=self.make, refusal=refusal,
@@ -75,6 +78,7 @@ class Rollout:
         async def spawn() -> Any:
             return Replica()
 
+        self.made_for.append(version)
         self.pools.append(
             VersionPool(
                 "m", version.version, Path(), settings=SETTINGS, metrics=Metrics(), spawn=spawn
@@ -119,16 +123,25 @@ def abort(made: Rollout, reason: str = "it failed") -> None:
 
 
 @in_a_loop
-async def test_a_canary_is_looked_for_at_every_fifth_poll_until_there_is_one() -> None:
+async def test_absent_arms_are_looked_for_in_turn_at_every_fifth_poll_and_found_ones_always() -> (
+    None
+):
     async with rollout() as made:
-        await until(lambda: len(made.registry.looks) > 10)
-        assert made.registry.looks[:11] == [True, *[False] * 4] * 2 + [True]
+        looks = made.registry.looks
+        await until(lambda: len(looks) > 10)
+        assert looks[0] == {"canary", "shadow"}
+        assert not any(looks[1:5] + looks[6:10])
+        assert [*looks[5], *looks[10]] in (["canary", "shadow"], ["shadow", "canary"])
         made.registry.canary = resolved("2")
         await made.wait_for_canary("2")
-        seen = len(made.registry.looks)
-        await until(lambda: len(made.registry.looks) > seen + 5)
-        assert all(made.registry.looks[seen:])
+        seen = len(looks)
+        await until(lambda: len(looks) > seen + 5)
+        assert all("canary" in one for one in looks[seen:])
+        assert sum("shadow" in one for one in looks[seen : seen + 5]) == 1
         assert made.canary["percent"] == 1.0
+        woken = len(looks)
+        made.model.wake()
+        await until(lambda: {"canary", "shadow"} in looks[woken : woken + 3])
 
 
 @in_a_loop
@@ -200,3 +213,95 @@ async def test_a_canary_whose_stage_is_absent_or_that_the_server_cannot_serve_is
         made.registry.canary = None
         await until(lambda: "canary" not in made.model.describe())
         assert len(made.pools) == 1
+
+
+def shadow_of(made: Rollout) -> dict[str, Any]:
+    """What `/readyz` says of the shadow."""
+    described: dict[str, Any] = made.model.describe().get("shadow", {})
+    return described
+
+
+async def wait_for_shadow(made: Rollout, version: str) -> None:
+    await until(
+        lambda: bool(shadow_of(made).get("ready")) and shadow_of(made)["version"] == version
+    )
+
+
+@in_a_loop
+async def test_a_shadow_follows_its_alias_beside_a_canary_and_yields_to_both() -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        assert made.made_for[-1].low_priority
+        assert shadow_of(made) == {
+            "version": "2", "percent": 10.0, "ready": True, "loading": None, "problem": None,
+            "compared": 0, "differences": 0, "baseline": {"compared": 0, "differences": 0},
+        }  # fmt: skip
+        copies = made.model.arms
+        made.registry.canary = resolved("3")
+        await until(lambda: bool(made.canary.get("ready")))
+        assert made.model.arms is copies
+        assert not made.made_for[-1].low_priority
+        made.registry.shadow = None
+        await until(lambda: made.model.arms is not copies)
+        assert "shadow" not in made.model.describe()
+        await made.wait_for_canary("3")
+        made.registry.canary = None
+        await until(lambda: made.model.arms is None)
+
+
+@pytest.mark.parametrize("percent", ["51", "-1", "some"])
+@in_a_loop
+async def test_a_share_above_half_is_told_and_copies_nothing(percent: str) -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2", shadow_percent="50")
+        await wait_for_shadow(made, "2")
+        assert shadow_of(made)["percent"] == 50
+        made.registry.shadow = resolved("2", shadow_percent=percent)
+        await until(lambda: "from 0 to 50" in (shadow_of(made)["problem"] or ""))
+        assert shadow_of(made)["percent"] == 0
+
+
+@in_a_loop
+async def test_what_cannot_be_a_shadow_is_told_and_takes_no_copies() -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        made.registry.shadow = resolved("2") | {"retry": False}
+        await until(lambda: "effects" in (shadow_of(made)["problem"] or ""))
+        assert made.model.arms is None
+        made.registry.shadow = resolved("1")
+        await until(lambda: "is in production" in (shadow_of(made)["problem"] or ""))
+        made.registry.shadow = resolved("3")
+        await wait_for_shadow(made, "3")
+    async with rollout("No {0} here.") as made:
+        made.registry.shadow = resolved("2")
+        await until(lambda: shadow_of(made).get("problem") == "No shadow here.")
+        assert len(made.pools) == 1
+
+
+@in_a_loop
+async def test_a_shadow_that_loses_its_hosts_again_and_again_ends_until_its_alias_is_set_anew() -> (
+    None
+):
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        made.pools[-1]._replicas.losses = 4
+        await polls(made, 3)
+        assert made.model.arms is not None
+        made.pools[-1]._replicas.losses = 5
+        await until(lambda: "lost 5 hosts" in (shadow_of(made)["problem"] or ""))
+        assert made.model.arms is None
+        await polls(made, 3)
+        assert len(made.pools) == 2
+        made.registry.shadow = None
+        await until(lambda: "shadow" not in made.model.describe())
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+
+
+async def polls(made: Rollout, count: int) -> None:
+    """Wait for further polls of the registry."""
+    seen = len(made.registry.looks)
+    await until(lambda: len(made.registry.looks) > seen + count)

@@ -1,0 +1,115 @@
+"""The shadow of a model: follows the alias `shadow`, and gets copies of production's requests."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from cloche.rollout.plan import Shadow
+from cloche.rollout.registry_keys import SHADOW, SHADOW_PERCENT_TAG
+from cloche.serving.arms.arm_model import ArmModel
+from cloche.serving.arms.shadow_copies import ShadowCopies
+from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.staged_pool import StagedPool
+from cloche.serving.dispatch.version_pool import VersionPool
+from cloche.serving.errors import HostFailed
+from cloche.serving.observability.metrics import Metrics
+from cloche.serving.registry.client import Registry
+from cloche.serving.registry.resolved_version import ResolvedVersion
+
+_MOST_LOSSES, _LOSS_SECONDS = 5, 600.0  # of hosts, within that time
+_IN_PRODUCTION = "Version {} is in production: there is nothing to compare it with."
+_EFFECTS = (
+    "Version {} has the tag cloche.retry off: its calls have effects, and so would copies of "
+    "requests. It gets none."
+)
+_LOSSES = (
+    f"it lost {_MOST_LOSSES} hosts within {_LOSS_SECONDS / 60:.0f} minutes, and gets no more "
+    f"copies. Take the alias {SHADOW} away and set it again to try again."
+)
+_logger = logging.getLogger(__name__)
+
+
+class ShadowModel(ArmModel):
+    """The shadow of a served model.
+
+    Attributes:
+        arms: What copies the requests of the model while the shadow takes any; None while not.
+    """
+
+    arm, percent_tag, default_percent, most_percent = SHADOW, SHADOW_PERCENT_TAG, 10.0, 50.0
+    arms: ShadowCopies | None
+
+    def __init__(
+        self, production: ServedModel, registry: Registry, metrics: Metrics, *,
+        make: MakeVersionPool, changed: Callable[[], None], refusal: str,
+    ) -> None:  # fmt: skip
+        """Have no version yet; `refusal` is why this server has no shadows, if it has none."""
+        super().__init__(production, registry, metrics, make=make, changed=changed)
+        self._refusal = refusal
+        self._losses_since = (0.0, 0)  # a time on the loop's clock, and the losses until then
+
+    def percent_of(self, target: ResolvedVersion) -> str:
+        """The tag of a version that gives its share; empty without one."""
+        return target.shadow_percent
+
+    def follow_target(self, target: ResolvedVersion | None) -> None:
+        """Take copies by the version that the alias names now; None if it names none."""
+        if target is not None:
+            target = replace(target, low_priority=True)
+            if obstacle := self._obstacle(target):
+                self.end()
+                target = replace(target, problem=obstacle)
+        super().follow_target(target)
+        if self.arms is not None:
+            self.arms.percent = self.percent
+            self._end_if_hosts_die(self.arms.pool.losses)
+
+    def serve(self, fresh: ServedPool) -> None:
+        """Let copies reach `fresh` from now on."""
+        self.current = fresh
+        assert isinstance(fresh, VersionPool | StagedPool)  # noqa: S101  # there are no workers
+        self._losses_since = self._loop.time(), 0
+        self.arms = ShadowCopies(
+            self.uri.model, fresh, self.percent, Shadow().tolerance, self._metrics,
+            production=lambda: self._production.current,
+        )  # fmt: skip
+        self._changed()
+
+    def end_arms(self) -> None:
+        """Take no further copies."""
+        if self.arms is not None:
+            self.arms.end()
+            self.arms = None
+            self._changed()
+
+    def retire(self, old: ServedPool) -> None:
+        """Close a version pool at once: nobody waits for its copies, however long they take."""
+        old.stop_waiting()
+        super().retire(old)
+
+    def describe(self) -> dict[str, Any]:
+        """The entry of the shadow in `/readyz`."""
+        return super().describe() | (self.arms.describe() if self.arms is not None else {})
+
+    def _obstacle(self, target: ResolvedVersion) -> str:
+        """Why a version cannot be a shadow; empty if it can."""
+        production = self._production.current
+        if production is not None and production.version == target.version:
+            return _IN_PRODUCTION.format(target.version)
+        return self._refusal if target.retry else _EFFECTS.format(target.version)
+
+    def _end_if_hosts_die(self, losses: int) -> None:
+        """End a version whose hosts die or hang again and again, until its alias is set anew."""
+        since, before = self._losses_since
+        if losses - before >= _MOST_LOSSES and self.target is not None:
+            self._refuse(self.target, HostFailed(_LOSSES))
+        elif self._loop.time() - since > _LOSS_SECONDS:
+            self._losses_since = self._loop.time(), losses
+
+    def _log_served(self, fresh: ServedPool, seconds: float) -> None:
+        _logger.info(
+            "A shadow gets copies of %g %% of the requests.", self.percent,
+            extra={"model": self.name, "version": fresh.version, "seconds": round(seconds, 3)},
+        )  # fmt: skip
