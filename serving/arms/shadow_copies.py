@@ -14,7 +14,7 @@ from cloche.rollout.assignment import position
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.arms.arm_requests import ENDINGS, LOST, failure
-from cloche.serving.dispatch.served_pool import Arms, RequestPool, RequestTaker, ServedPool
+from cloche.serving.dispatch.served_pool import Arms, RequestPool, RequestTaker
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import DIFFERS, Answer, Expected, Item
 from cloche.serving.queue.prediction_request import (
@@ -43,7 +43,7 @@ class ShadowCopies:
 
     def __init__(
         self, model: str, pool: RequestPool, percent: float, tolerance: float, metrics: Metrics, *,
-        production: Callable[[], ServedPool | None],
+        production: Callable[[], RequestPool | None],
     ) -> None:  # fmt: skip
         """Begin to count.
 

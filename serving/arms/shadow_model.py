@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from cloche.rollout.plan import Shadow
 from cloche.rollout.registry_keys import SHADOW, SHADOW_PERCENT_TAG
 from cloche.serving.arms.arm_model import ArmModel
 from cloche.serving.arms.shadow_copies import ShadowCopies
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
-from cloche.serving.dispatch.served_pool import ServedPool
+from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
@@ -73,7 +73,7 @@ class ShadowModel(ArmModel):
         self._losses_since = self._loop.time(), 0
         self.arms = ShadowCopies(
             self.uri.model, fresh, self.percent, Shadow().tolerance, self._metrics,
-            production=lambda: self._production.current,
+            production=lambda: cast("RequestPool | None", self._production.current),
         )  # fmt: skip
         self._changed()
 

@@ -113,11 +113,18 @@ def test_one_answer_of_twenty_that_differs_is_one_of_twenty_differences(
     with Load(server, check=right, clients=16) as load:
         wait_for(lambda: shadow(server)["compared"] > 100)
     assert load.failures == []
-    told = shadow(server)
-    assert told["differences"] == told["compared"] // 20
-    failures = server.metric("cloche_arm_failures_total", arm="shadow", reason="not finite")
-    assert failures == (told["differences"] if fault == made.NAN else 0)
-    assert server.metric("cloche_arm_differences_total", arm="shadow") == told["differences"]
+
+    def counted() -> set[float]:
+        failures = server.metric("cloche_arm_failures_total", arm="shadow", reason="not finite")
+        told = shadow(server)
+        return {
+            told["differences"], told["compared"] // 20,
+            server.metric("cloche_arm_differences_total", arm="shadow"),
+            *([failures] if fault == made.NAN else []),
+        }  # fmt: skip
+
+    wait_for(lambda: len(counted()) == 1)  # after the last copies
+    assert min(counted()) >= 5
 
 
 @pytest.mark.parametrize("fault", [made.DIES, pytest.param(made.HANGS, marks=pytest.mark.breadth)])
