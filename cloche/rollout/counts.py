@@ -8,7 +8,7 @@ from cloche.rollout.two_rates import Rate
 
 Arm = Literal["production", "canary", "shadow", "baseline"]
 Bad = Literal["failures", "slow", "differences"]
-Counted = Bad | Literal["requests", "callers", "failure_events"]
+Counted = Bad | Literal["requests", "callers", "failure_events", "untimed"]
 
 
 class RolloutCounts:
@@ -23,6 +23,8 @@ class RolloutCounts:
     - `callers`: those of an arm at a share, each once: whoever counts stops after 10,000 or so,
       which are enough, because callers that are counted again are no new evidence;
     - `failures` and `slow`: requests that were so;
+    - `untimed`: requests of which nobody can say whether they were slow, such as those before the
+      server knew what is;
     - `failure_events`: failures that `AbortEvidence` may treat as independent;
     - `differences`: compared answers that differ.
 
@@ -42,7 +44,10 @@ class RolloutCounts:
 
     def rate(self, percent: float, arm: Arm, bad: Bad) -> Rate:
         """Return how many of an arm's requests at a share were bad."""
-        return Rate(self.of(percent, arm, "requests"), self.of(percent, arm, bad))
+        requests = self.of(percent, arm, "requests")
+        if bad == "slow":
+            requests -= self.of(percent, arm, "untimed")
+        return Rate(requests, self.of(percent, arm, bad))
 
     @property
     def percents(self) -> list[float]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from cloche.rollout.registry_keys import ABORTED, CANARY, PROMOTED, SHADOW
 from cloche.serving.arms.arm_poller import ArmPoller
-from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
+from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
+from cloche.serving.arms.canary_model import CanaryModel
 from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
@@ -53,10 +54,7 @@ class ProductionModel(ServedModel):
 
     async def drain(self) -> None:
         """Cancel the loads, and close every version pool after its running batches."""
-        arms = (self._canary, self._shadow)
-        for arm in arms:
-            arm.end()
-        await asyncio.gather(*(arm.drain() for arm in arms))
+        await asyncio.gather(self._canary.drain(), self._shadow.drain())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE_SECONDS):
                 await self._writes.finish()

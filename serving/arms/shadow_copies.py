@@ -13,11 +13,13 @@ from typing import Any, Literal
 from cloche.rollout.assignment import position
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.registry_keys import SHADOW
+from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.arm_requests import ENDINGS, LOST, failure
 from cloche.serving.dispatch.served_pool import Arms, RequestPool, RequestTaker
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import DIFFERS, Answer, Expected, Item
 from cloche.serving.queue.prediction_request import (
+    STOPPED,
     AnswerReceiver,
     PredictionRequest,
     RequestEnded,
@@ -36,6 +38,7 @@ class ShadowCopies:
     Attributes:
         pool: The version pool of the shadow.
         percent: The share of the requests that are copied.
+        tolerance: The relative difference up to which two numbers are equal.
         canary: What the requests pass through next, if there is a canary as well. Its own requests
             are not copied.
         ended: Whether the shadow takes no more copies.
@@ -57,12 +60,12 @@ class ShadowCopies:
         """
         self.pool: RequestPool = pool
         self.percent = percent
+        self.tolerance = tolerance
         self.canary: Arms | None = None
         self.ended = False
-        self.counts = RolloutCounts()
+        self._counts = RolloutCounts()
         self._model = model
         self._salt = f"shadow {pool.version}"  # its callers are not those of a canary
-        self._tolerance = tolerance
         self._metrics = metrics
         self._production = production
         self._lost_at = -math.inf
@@ -95,13 +98,26 @@ class ShadowCopies:
         """Let nobody wait for copies any more."""
         self.ended = True
 
+    def give_back(self) -> None:
+        """Drop the copies that wait, and have production answer what named the shadow."""
+        waiting = [one for one in self.pool.release() if not one.unwanted()]
+        if (production := self._production()) is not None:
+            production.adopt(waiting)
+        else:
+            for request in waiting:
+                request.end(STOPPED)
+
+    def counted(self) -> ServerCounts:
+        """Return the counts and the share, for the registry."""
+        return ServerCounts(self._counts, shadow_percent=self.percent)
+
     def copy(self, arm: CopyArm, item: Item, rows: int, answer: Answer) -> None:
         """Ask an arm what production has answered, unless that would delay anybody."""
         pool = self.pool if arm == SHADOW else self._production()
         if self.ended or pool is None:
             return
         now = self._loop.time()
-        expected = Expected(answer.body, answer.json_size, self._tolerance)
+        expected = Expected(answer.body, answer.json_size, self.tolerance)
         request = PredictionRequest(
             rows=rows, size=len(item.body) + len(answer.body), arrived=now, deadline=math.inf,
             item=item._replace(mark_failures=True, expected=expected),
@@ -133,20 +149,20 @@ class ShadowCopies:
         label = (self._model, pool.version if pool is not None else "", arm)
         self._metrics.arm_requests.labels(*label).inc()
         self._metrics.arm_seconds.labels(*label).observe(now - started)
-        self.counts.count(0.0, arm, "requests")
+        self._counts.count(0.0, arm, "requests")
         if reason:
             self._metrics.arm_failures.labels(*label, reason).inc()
-            self.counts.count(0.0, arm, "failures")
+            self._counts.count(0.0, arm, "failures")
         if differs:
             self._metrics.arm_differences.labels(*label).inc()
-            self.counts.count(0.0, arm, "differences")
+            self._counts.count(0.0, arm, "differences")
 
     def describe(self) -> dict[str, Any]:
         """The numbers for `/readyz`: compared answers of the shadow, and of production itself."""
         shadow, baseline = (
             {
-                "compared": self.counts.of(0.0, arm, "requests"),
-                "differences": self.counts.of(0.0, arm, "differences"),
+                "compared": self._counts.of(0.0, arm, "requests"),
+                "differences": self._counts.of(0.0, arm, "differences"),
             }
             for arm in ("shadow", "baseline")
         )

@@ -3,16 +3,14 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from cloche.rollout.plan import Shadow
-from cloche.rollout.registry_keys import SHADOW, SHADOW_PERCENT_TAG
+from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.arms.arm_model import ArmModel
 from cloche.serving.arms.shadow_copies import ShadowCopies
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
 from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
-from cloche.serving.dispatch.staged_pool import StagedPool
-from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -32,13 +30,9 @@ _logger = logging.getLogger(__name__)
 
 
 class ShadowModel(ArmModel):
-    """The shadow of a served model.
+    """The shadow of a served model."""
 
-    Attributes:
-        arms: What copies the requests of the model while the shadow takes any; None while not.
-    """
-
-    arm, percent_tag, default_percent, most_percent = SHADOW, SHADOW_PERCENT_TAG, 10.0, 50.0
+    arm = SHADOW
     arms: ShadowCopies | None
 
     def __init__(
@@ -50,8 +44,19 @@ class ShadowModel(ArmModel):
         self._refusal = refusal
         self._losses_since = (0.0, 0)  # a time on the loop's clock, and the losses until then
 
-    def percent_of(self, target: ResolvedVersion) -> str:
-        """The tag of a version that gives its share; empty without one."""
+    def make_arms(self, pool: RequestPool, target: ResolvedVersion) -> ShadowCopies:  # noqa: ARG002
+        """Return what gives the shadow copies of its share of the requests."""
+        return ShadowCopies(
+            self.uri.model,
+            pool,
+            self.tags.percent,
+            self._tolerance,
+            self._metrics,
+            production=lambda: cast("RequestPool | None", self._production.current),
+        )
+
+    def percent_tag(self, target: ResolvedVersion) -> str:
+        """Return the tag of a version that gives its share; empty without one."""
         return target.shadow_percent
 
     def follow_target(self, target: ResolvedVersion | None) -> None:
@@ -63,35 +68,22 @@ class ShadowModel(ArmModel):
                 target = replace(target, problem=obstacle)
         super().follow_target(target)
         if self.arms is not None:
-            self.arms.percent = self.percent
+            self.arms.tolerance = self._tolerance
             self._end_if_hosts_die(self.arms.pool.losses)
 
     def serve(self, fresh: ServedPool) -> None:
         """Let copies reach `fresh` from now on."""
-        self.current = fresh
-        assert isinstance(fresh, VersionPool | StagedPool)  # noqa: S101  # there are no workers
         self._losses_since = self._loop.time(), 0
-        self.arms = ShadowCopies(
-            self.uri.model, fresh, self.percent, Shadow().tolerance, self._metrics,
-            production=lambda: cast("RequestPool | None", self._production.current),
-        )  # fmt: skip
-        self._changed()
-
-    def end_arms(self) -> None:
-        """Take no further copies."""
-        if self.arms is not None:
-            self.arms.end()
-            self.arms = None
-            self._changed()
+        super().serve(fresh)
 
     def retire(self, old: ServedPool) -> None:
         """Close a version pool at once: nobody waits for its copies, however long they take."""
         old.stop_waiting()
         super().retire(old)
 
-    def describe(self) -> dict[str, Any]:
-        """The entry of the shadow in `/readyz`."""
-        return super().describe() | (self.arms.describe() if self.arms is not None else {})
+    @property
+    def _tolerance(self) -> float:
+        return (self.tags.plan.shadow or Shadow()).tolerance
 
     def _obstacle(self, target: ResolvedVersion) -> str:
         """Why a version cannot be a shadow; empty if it can."""
@@ -110,6 +102,6 @@ class ShadowModel(ArmModel):
 
     def _log_served(self, fresh: ServedPool, seconds: float) -> None:
         _logger.info(
-            "A shadow gets copies of %g %% of the requests.", self.percent,
+            "A shadow gets copies of %g %% of the requests.", self.tags.percent,
             extra={"model": self.name, "version": fresh.version, "seconds": round(seconds, 3)},
         )  # fmt: skip

@@ -4,7 +4,7 @@ import { byId, el, moment, renew, versionName } from "./dom.js";
 
 export function showServing(model, series) {
   const known = model.history?.find((one) => one.version === model.version);
-  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.stages, model.uri, model.since, model.loading?.version, JSON.stringify(model.canary), JSON.stringify(model.shadow), known, Math.floor(Date.now() / 30_000)];
+  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.stages, model.uri, model.since, model.loading?.version, JSON.stringify(model.shadow), known, Math.floor(Date.now() / 30_000)];
   renew(byId("serving"), key, () => [
     el("div", { class: "title" },
       el("p", { class: "eyebrow" }, model.version === null ? "Not serving yet" : "Serving"),
@@ -25,11 +25,6 @@ function marks(model, known) {
   return found;
 }
 
-function canary({ version, percent, ready, problem }) {
-  if (problem) return problem;
-  return ready ? `${versionName(version)} answers ${percent} % of the callers` : `${versionName(version)} is being loaded`;
-}
-
 function shadow({ version, percent, ready, problem, compared, differences, baseline }) {
   if (problem) return problem;
   if (!ready) return `${versionName(version)} is being loaded`;
@@ -45,7 +40,6 @@ function facts(model, known) {
   if (known?.promoted_at) found.push(["Promoted", moment(known.promoted_at)]);
   if (known?.promoted_by) found.push(["By", known.promoted_by]);
   if (known?.reason) found.push(["Reason", known.reason]);
-  if (model.canary) found.push(["Canary", canary(model.canary)]);
   if (model.shadow) found.push(["Shadow", shadow(model.shadow)]);
   const stages = model.stages.map(({ name, version, replicas }) => `${name} ${version} (${counted(replicas)})`);
   if (stages.length) found.push(["Rows prepared by", stages.join(", then ")]);

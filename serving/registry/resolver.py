@@ -20,12 +20,16 @@ from cloche.registry.version_lookup import ABSENT, registered_version
 from cloche.rollout.registry_keys import (
     CANARY,
     CANARY_PERCENT_TAG,
+    COUNTS_TAG,
+    PLAN_TAG,
     ROLLOUT_TAG,
+    RUN_TAG,
     SHADOW_PERCENT_TAG,
 )
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
+from cloche.serving.registry.counts_tags import counting_servers
 from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
@@ -193,7 +197,9 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
     twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""
     # The twin is part of the identity, so a version that receives a twin is loaded again.
     identity = "/".join([found.name, str(found.version), str(found.creation_timestamp), twin])
-    changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
+    # Counts change every few seconds, and nothing is to be tried again for that.
+    steady = sorted(item for item in tags.items() if not item[0].startswith(COUNTS_TAG))
+    changing = json.dumps([identity, steady, sorted(found.aliases)])
     return ResolvedVersion(
         version=str(found.version),
         artifacts=f"models:/{found.name}/{found.version}",
@@ -207,4 +213,7 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
         canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
         shadow_percent=tags.get(SHADOW_PERCENT_TAG, ""),
         rollout=tags.get(ROLLOUT_TAG, ""),
+        rollout_plan=tags.get(PLAN_TAG, ""),
+        rollout_run_id=tags.get(RUN_TAG, ""),
+        counting_servers=counting_servers(tags, tags.get(RUN_TAG, "")),
     )

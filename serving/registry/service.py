@@ -21,12 +21,13 @@ from mlflow.tracking import MlflowClient
 
 from cloche.registry import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.registry import counts_tags
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolved_version import ResolvedVersion
-from cloche.serving.registry.resolver import Resolver
+from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, with_alias
 
 _QUERIES = "queries"
@@ -58,6 +59,16 @@ class Service:
     def end_canary(self, model: str, version: str, state: str) -> None:
         """Record the end of a canary in the registry."""
         self._resolver.end_canary(model, version, state)
+
+    def write_counts(self, model: str, version: str, server: str, value: str) -> None:
+        """Write what a server counts of a canary to its tag on the version."""
+        with translated_errors(f"{model} version {version}"):
+            counts_tags.write(self._resolver.client, model, version, server, value)
+
+    def remove_counts(self, model: str, version: str, run_id: str) -> None:
+        """Remove from a version what all servers have counted of a rollout."""
+        with translated_errors(f"{model} version {version}"):
+            counts_tags.remove(self._resolver.client, model, version, run_id)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""

@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from cloche.rollout.assignment import takes_canary
+from cloche.rollout.plan import Plan
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.routing_key import routing_key
 from cloche.serving.observability.metrics import Metrics
@@ -66,7 +68,7 @@ class Both:
         self.production, self.canary = FakePool("1"), FakePool("2")
         self.metrics, self.aborts = Metrics(), list[str]()
         self.arms = Arms(
-            "m", cast("Any", self.canary), percent, self.metrics,
+            "m", cast("Any", self.canary), percent, ArmCounts(Plan()), self.metrics,
             production=lambda: cast("Any", self.production), abort=self.abort,
         )  # fmt: skip
 
@@ -189,6 +191,28 @@ async def test_requests_that_name_a_version_are_not_counted() -> None:
     both.production.answer(OK)
     assert await outcome == OK
     assert not both.counts("arm_requests")
+
+
+@in_a_loop
+async def test_both_arms_are_counted_with_their_callers_and_their_time() -> None:
+    both = Both(percent=50)
+    keys = [str(number % 40) for number in range(80)]
+    for key in keys:
+        both.ask(key)
+    asked = {"canary": len(both.canary.requests), "production": len(both.production.requests)}
+    both.canary.room = False  # as of a full queue, after which production answers
+    full = next(key for key in keys if takes_canary("m", "2", key.encode(), 50))
+    both.ask(full)
+    both.production.requests.pop()
+    for pool in (both.canary, both.production):
+        for _ in range(len(pool.requests)):
+            pool.answer(OK)
+    total = both.arms.counts.total
+    assert total.of(50, "canary", "requests") == asked["canary"] + 1
+    assert total.of(50, "production", "requests") == asked["production"]
+    assert [total.of(50, arm, "callers") for arm in asked] == [one // 2 for one in asked.values()]
+    untimed = sum(total.of(50, arm, "untimed") for arm in asked)
+    assert untimed == 81  # 1,000 of production tell first what is slow
 
 
 @in_a_loop

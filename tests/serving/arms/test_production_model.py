@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from cloche.rollout.plan import Plan, Slow
+from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.version_pool import VersionPool
@@ -33,7 +35,7 @@ class Replica(FakeReplica):
         return {"predictor": "model"}
 
 
-def resolved(version: str, **more: str) -> dict[str, Any]:
+def resolved(version: str, **more: Any) -> dict[str, Any]:
     """What the registry says of a version."""
     return asdict(ResolvedVersion(version, "", version, f"{version} {more}", **more))
 
@@ -48,6 +50,7 @@ class FakeRegistry:
         self.looks: list[set[str]] = []
         self.lost_writes = 0
         self.written: list[str] = []
+        self.counts: dict[str, ServerCounts] = {}
 
     async def call(self, question: str, *_: Any, **about: Any) -> Any:
         await asyncio.sleep(0)
@@ -56,6 +59,10 @@ class FakeRegistry:
                 self.lost_writes -= 1
                 raise RegistryUnreachable("It is away.")
             self.written.append(about["state"])
+        if question == "write_counts":
+            self.counts[about["server"]] = ServerCounts.parse(about["value"])
+        if question == "remove_counts":
+            self.counts = {k: v for k, v in self.counts.items() if v.run_id != about["run_id"]}
         if question == "resolve_arms":
             self.looks.append(set(about["aliases"]))
             return self.production | {alias: getattr(self, alias) for alias in about["aliases"]}
@@ -152,8 +159,11 @@ async def test_a_moved_alias_ends_the_old_canary_at_once() -> None:
         assert made.canary["percent"] == 30
         made.registry.canary = resolved("3")
         await made.wait_for_canary("3")
+        none = {"requests": 0, "failures": 0}
         assert made.canary == {
-            "version": "3", "percent": 1.0, "ready": True, "loading": None, "problem": None
+            "version": "3", "percent": 1.0, "ready": True, "loading": None, "problem": None,
+            "counts": {"canary": none, "production": none},
+            "abort": {"failures": 0, "at": 3}, "warning": None,
         }  # fmt: skip
         made.registry.canary = None
         await until(lambda: made.model.arms is None)
@@ -213,6 +223,84 @@ async def test_a_canary_whose_stage_is_absent_or_that_the_server_cannot_serve_is
         made.registry.canary = None
         await until(lambda: "canary" not in made.model.describe())
         assert len(made.pools) == 1
+
+
+def arms_of(made: Rollout) -> Any:
+    return made.model.arms
+
+
+@in_a_loop
+async def test_a_server_tells_its_share_while_it_serves_a_canary_set_by_hand() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2")
+        await until(lambda: [one.percent for one in made.registry.counts.values()] == [1.0])
+        made.registry.canary = resolved("2", canary_percent="30")
+        await until(lambda: [one.percent for one in made.registry.counts.values()] == [30.0])
+        made.registry.canary = None
+        await until(lambda: not made.registry.counts)
+
+
+DRIVEN = {"rollout": "running: step 1", "rollout_run_id": "run"}
+
+
+@in_a_loop
+async def test_a_rollout_counts_anew_and_keeps_what_a_server_counted() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2")
+        await made.wait_for_canary("2")
+        by_hand = arms_of(made)
+        made.registry.canary = resolved("2", **DRIVEN)
+        await until(lambda: made.model.arms not in (None, by_hand))
+        assert arms_of(made).pool is by_hand.pool
+        await until(lambda: [one.run_id for one in made.registry.counts.values()] == ["run"])
+        arms_of(made).counts.total.count(1.0, "canary", "requests", 7)
+        made.registry.canary = None
+        await until(lambda: any(one.percent == 0 for one in made.registry.counts.values()))
+    (last,) = made.registry.counts.values()
+    assert last.counts.of(1.0, "canary", "requests") == 7
+
+
+@in_a_loop
+async def test_a_server_that_ends_leaves_its_counts_and_the_next_one_adds_to_them() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2")
+        await until(lambda: bool(made.registry.counts))
+    assert [one.percent for one in made.registry.counts.values()] == [0.0]
+    left = made.registry.counts
+    async with rollout() as made:
+        made.registry.canary, made.registry.counts = resolved("2"), left
+        await until(lambda: len(made.registry.counts) == 2)
+
+
+@in_a_loop
+async def test_the_plan_and_the_number_of_servers_are_followed() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2", counting_servers=("a", "b"))
+        await made.wait_for_canary("2")
+        counts = arms_of(made).counts
+        assert (counts.plan, counts.servers) == (Plan(), 3)
+        strict = Plan(confidence=0.999, slow=Slow(quantile=0.9))
+        (own,) = made.registry.counts
+        made.registry.canary = resolved(
+            "2", counting_servers=("a", own), rollout_plan=strict.as_json()
+        )
+        await until(lambda: (counts.plan, counts.servers) == (strict, 2))
+
+
+@in_a_loop
+async def test_a_canary_with_a_wrong_plan_gets_no_requests_until_it_is_mended() -> None:
+    async with rollout() as made:
+        made.registry.canary = resolved("2", rollout_plan='{"steps": [5, 1], "pace": 3}')
+        await made.wait_for_canary("2")
+        assert (made.canary["percent"], arms_of(made).percent) == (0.0, 0.0)
+        assert made.canary["problem"] == (
+            "Its tag cloche.rollout_plan is no plan of a rollout: steps: must ascend, found "
+            "[5, 1]; pace: unknown key; the keys are shadow, steps, at_least, deadline_hours, "
+            "failures, slow, confidence. It gets no requests until the tag is one, or is removed."
+        )
+        made.registry.canary = resolved("2", rollout_plan="{}")
+        await until(lambda: arms_of(made).percent == 1.0)
+        assert made.canary["problem"] is None
 
 
 def shadow_of(made: Rollout) -> dict[str, Any]:
