@@ -1,4 +1,4 @@
-"""The tag in which a server tells the registry what it counts of a canary."""
+"""The tag in which a server tells the registry what it counts of a version's rollout."""
 
 import logging
 import os
@@ -14,20 +14,20 @@ from cloche.serving.registry.client import Registry
 
 _SECONDS = 5.0  # between two writes, unless the registry is slow
 _CALL_SECONDS = 15.0
-_LAST_TRIES = 60  # to write what is left when the canary has ended
+_LAST_TRIES = 60  # after `end`
 _MOST_OF_NAME = 100  # characters of the host's name; MLflow takes 250 for the key
 _logger = logging.getLogger(__name__)
 
 
 class CountsTag(RegistryPoller):
-    """A tag `cloche.rollout_counts.SERVER` on the version of a canary, which `keep` keeps written.
+    """A tag `cloche.rollout_counts.SERVER` on a version, which `keep` keeps written.
 
-    It is written when the canary begins, when its share changes, and otherwise every few seconds if
+    It is written at once, when the share changes (`wake`), and otherwise every few seconds if
     something was counted. A registry that is away has all of it with the next write.
 
     Attributes:
-        server: The host's name and a random part, which no other canary of any server has. So a
-            server that is started again, or gets the canary again, adds to what it has written.
+        server: The host's name and a random part, which no other tag has. So a server that starts
+            again, or gets the version again, adds to what it has written.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class CountsTag(RegistryPoller):
         self._error = ""
 
     def end(self, *, remove: bool) -> None:
-        """Write a last time that the server serves no canary any more, or remove the tag."""
+        """Write a last time, that the version gets no requests any more, or remove the tag."""
         self._ended, self._removed = True, remove
         self.wake()
 
     async def keep(self) -> None:
-        """Keep the tag written until the canary has ended."""
+        """Keep the tag written until `end`, and then have the last write done."""
         while not self._ended:
             self._wake.clear()
             await self._write()
@@ -64,7 +64,7 @@ class CountsTag(RegistryPoller):
         """Write what has changed since the last write; return whether nothing is left to write."""
         counts = self._read()
         if self._ended:
-            counts = replace(counts, percent=0.0)
+            counts = replace(counts, percent=0.0, shadow_percent=0.0)
         changing = replace(counts, at=0.0).as_json()
         if self._removed:
             self._method, self._params = "remove_counts", self._about | {"run_id": counts.run_id}
@@ -80,7 +80,7 @@ class CountsTag(RegistryPoller):
         except ServingError as error:
             if str(error) != self._error:
                 _logger.warning(
-                    "The registry cannot be told what is counted of the canary, and is told again. "
+                    "The registry cannot be told what is counted of a rollout, and is told again. "
                     "%s", error, extra=self._about,
                 )  # fmt: skip
             self._error = str(error)

@@ -109,7 +109,7 @@ async def test_a_registry_that_was_away_has_everything_and_complains_once(
         await made.tries(1)
         assert made.registry.last.counts.of(5.0, "canary", "requests") == 3
     assert [one.getMessage() for one in caplog.records] == [
-        "The registry cannot be told what is counted of the canary, and is told again. It is away."
+        "The registry cannot be told what is counted of a rollout, and is told again. It is away."
     ]
 
 
