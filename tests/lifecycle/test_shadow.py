@@ -10,6 +10,7 @@ import grpc
 import pytest
 import requests
 
+from cloche.rollout.server_counts import ServerCounts
 from tests.lifecycle import make_canaries as made
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.online import Load, Server, wait_for
@@ -125,6 +126,14 @@ def test_one_answer_of_twenty_that_differs_is_one_of_twenty_differences(
 
     wait_for(lambda: len(counted()) == 1)  # after the last copies
     assert min(counted()) >= 5
+    wait_for(lambda: differences_told(registry) == min(counted()))
+
+
+def differences_told(registry: Registry) -> int:
+    """The differences in the tag of the version in which the server tells what it counts."""
+    tags = registry.client.get_model_version("m", "2").tags
+    (told,) = [value for key, value in tags.items() if key.startswith("cloche.rollout_counts.")]
+    return ServerCounts.parse(told).counts.of(0.0, "shadow", "differences")
 
 
 @pytest.mark.parametrize("fault", [made.DIES, pytest.param(made.HANGS, marks=pytest.mark.breadth)])

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from cloche.rollout.plan import Plan, Slow
+from cloche.rollout.plan import Plan, Shadow, Slow
 from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -100,8 +100,8 @@ class Rollout:
         return described
 
     async def wait_for_canary(self, version: str) -> None:
-        arms = lambda: self.model.arms  # noqa: E731
-        await until(lambda: arms() is not None and arms().pool.version == version)  # type: ignore[union-attr]
+        arms = lambda: cast("Any", self.model.arms)  # noqa: E731
+        await until(lambda: arms() is not None and arms().pool.version == version)
 
 
 @asynccontextmanager
@@ -325,6 +325,7 @@ async def test_a_shadow_follows_its_alias_beside_a_canary_and_yields_to_both() -
             "version": "2", "percent": 10.0, "ready": True, "loading": None, "problem": None,
             "compared": 0, "differences": 0, "baseline": {"compared": 0, "differences": 0},
         }  # fmt: skip
+        await until(lambda: told(made) == [("", 10.0)])
         copies = made.model.arms
         made.registry.canary = resolved("3")
         await until(lambda: bool(made.canary.get("ready")))
@@ -336,6 +337,30 @@ async def test_a_shadow_follows_its_alias_beside_a_canary_and_yields_to_both() -
         await made.wait_for_canary("3")
         made.registry.canary = None
         await until(lambda: made.model.arms is None)
+
+
+@in_a_loop
+async def test_a_rollout_gives_the_tolerance_and_has_the_shadow_counted_anew() -> None:
+    plan = Plan(shadow=Shadow(tolerance=0.01)).as_json()
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        by_hand = cast("Any", made.model.arms)
+        assert by_hand.tolerance == 1e-6
+        made.registry.shadow = resolved(
+            "2", rollout="running", rollout_run_id="run", rollout_plan=plan, shadow_percent="20"
+        )
+        await until(lambda: told(made) == [("run", 20.0)])
+        assert cast("Any", made.model.arms).tolerance == 0.01
+        assert by_hand.ended
+        assert len(made.pools) == 2
+        made.registry.shadow = None
+        await until(lambda: told(made) == [("run", 0.0)])
+
+
+def told(made: Rollout) -> list[tuple[str, float]]:
+    """The run and the shadow's share in the tags of counts."""
+    return [(one.run_id, one.shadow_percent) for one in made.registry.counts.values()]
 
 
 @pytest.mark.parametrize("percent", ["51", "-1", "some"])

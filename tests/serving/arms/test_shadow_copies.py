@@ -5,6 +5,8 @@ from typing import Any, cast
 
 import pytest
 
+from cloche.rollout.plan import Plan
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.shadow_copies import ShadowCopies
 from cloche.serving.observability.metrics import Metrics
@@ -175,7 +177,7 @@ async def test_nobody_waits_for_copies_after_the_end_of_the_shadow() -> None:
 async def test_requests_of_a_canary_are_not_copied_and_each_arm_is_found_by_name() -> None:
     both, canary = Both(), Pool("3")
     arms = Arms(
-        "m", cast("Any", canary), 100.0, both.metrics,
+        "m", cast("Any", canary), 100.0, ArmCounts(Plan()), both.metrics,
         production=lambda: cast("Any", both.production), abort=lambda _: None,
     )  # fmt: skip
     both.copies.canary = arms
