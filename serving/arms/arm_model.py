@@ -110,7 +110,7 @@ class ArmModel(ServedModel, ABC):
         self.tags = read_tags(self.arm, self.percent_tag(target), target.rollout_plan)
         if counts_anew and self.current is not None:
             self._begin_arms(self.current)
-        self._follow_tags(target)
+        self.follow_tags(target)
         if target.problem:
             self._give_up()
             self._note_read_error(target.problem)
@@ -170,9 +170,9 @@ class ArmModel(ServedModel, ABC):
         )  # fmt: skip
         self._counts_writes.start(tag.keep())
         self._changed()
-        self._follow_tags(target)
+        self.follow_tags(target)
 
-    def _follow_tags(self, target: ResolvedVersion) -> None:  # noqa: ARG002  # others read more of it
+    def follow_tags(self, target: ResolvedVersion) -> None:  # noqa: ARG002  # others read more of it
         """Have the arms follow the share of the version."""
         if self.arms is None or self._counts_tag is None:
             return

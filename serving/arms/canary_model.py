@@ -52,9 +52,9 @@ class CanaryModel(ArmModel):
         self.end()
         return taken
 
-    def _follow_tags(self, target: ResolvedVersion) -> None:
+    def follow_tags(self, target: ResolvedVersion) -> None:
         """Have the arms follow the share, the plan, and the number of servers that count."""
-        super()._follow_tags(target)
+        super().follow_tags(target)
         if self.arms is not None and self._counts_tag is not None:
             self.arms.counts.plan = self.tags.plan
             self.arms.counts.servers = len({self._counts_tag.server, *target.counting_servers})
