@@ -6,6 +6,7 @@ shadow, and one for each shadow. It prints only.
 
 import argparse
 import json
+import os
 import re
 import statistics
 import sys
@@ -41,43 +42,45 @@ def main() -> None:
     chosen = parser.parse_args()
     load.require("wrk")
     body = json.dumps({"dataframe_records": [busy.ROW]}).encode()
-    with _servers(chosen) as urls, tempfile.TemporaryDirectory() as scratch:
-        print(f"{'shadow':>14}{'connections':>12}{'requests/s':>11}{'p50 ms':>8}{'p99 ms':>8}")
+    with _servers(chosen) as servers, tempfile.TemporaryDirectory() as scratch:
+        print(
+            f"{'shadow':>10}{'connections':>12}{'requests/s':>11}{'p50 ms':>8}{'p99 ms':>8}  front"
+        )
         for connections in chosen.connections:
-            runs: dict[str, list[load.Measurement]] = {name: [] for name in urls}
+            runs: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
             for _ in range(chosen.rounds + 1):
-                for name, url in urls.items():
+                for name, (url, pid) in servers.items():
+                    before = _processor_seconds(pid)
                     one = load.measure(
                         url, Question("/invocations", body), connections=connections,
                         seconds=chosen.seconds, scratch=Path(scratch),
                     )  # fmt: skip
-                    runs[name].append(one)
+                    requests_sent = max(1.0, one.rate * chosen.seconds)
+                    front = 1e6 * (_processor_seconds(pid) - before) / requests_sent
+                    runs[name].append((one.rate, one.p50, one.p99, front, one.failed))
                     time.sleep(1)  # until the shadow has scored what waits
             for name, (_, *counted) in runs.items():
-                rate, p50, p99 = (
-                    statistics.median(getattr(one, key) for one in counted)
-                    for key in ("rate", "p50", "p99")
-                )
-                failed = sum(one.failed for one in counted)
+                rate, p50, p99, front, _ = map(statistics.median, zip(*counted, strict=True))
+                failed = sum(one[-1] for one in counted)
                 print(
-                    f"{name:>14}{connections:12}{rate:11,.0f}{p50:8.2f}{p99:8.2f}"
-                    f"  {failed} failed; {_counts(urls[name])}",
+                    f"{name:>10}{connections:12}{rate:11,.0f}{p50:8.2f}{p99:8.2f}{front:5.0f} µs"
+                    f"  {failed:.0f} failed; {_counts(servers[name][0])}",
                     flush=True,
                 )
 
 
 @contextmanager
-def _servers(chosen: argparse.Namespace) -> Iterator[dict[str, str]]:
+def _servers(chosen: argparse.Namespace) -> Iterator[dict[str, tuple[str, int]]]:
     """Run the servers; each has a registry of its own."""
     with ExitStack() as stack:
-        urls = {"none": _server(stack, chosen, None)}
+        servers = {"none": _server(stack, chosen, None)}
         for factor in chosen.slower:
-            urls[f"{factor:g}x"] = _server(stack, chosen, factor)
-        yield urls
+            servers[f"{factor:g}x"] = _server(stack, chosen, factor)
+        yield servers
 
 
-def _server(stack: ExitStack, chosen: argparse.Namespace, factor: float | None) -> str:
-    """Start a server of two versions, of which the second is the shadow unless `factor` is None."""
+def _server(stack: ExitStack, chosen: argparse.Namespace, factor: float | None) -> tuple[str, int]:
+    """Start a server, with version 2 as the shadow unless `factor` is None; return URL and PID."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     store = f"sqlite:///{folder / 'mlflow.db'}"
     client = mlflow.MlflowClient(store, store)
@@ -99,7 +102,12 @@ def _server(stack: ExitStack, chosen: argparse.Namespace, factor: float | None) 
     )
     if factor is not None:
         server.wait_until(lambda: _shadow_is_ready(url), _PATIENCE)
-    return url
+    return url, server.pid
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _shadow_is_ready(url: str) -> bool:

@@ -80,6 +80,7 @@ def test_a_shadow_that_answers_alike_never_differs_whatever_the_protocol(
     follow(registry, server)
     (beside,) = set(server.hosts()) - {production}
     assert os.getpriority(os.PRIO_PROCESS, beside) == 19
+    assert Path(f"/proc/{beside}/oom_score_adj").read_text().strip() == "1000"
     assert os.getpriority(os.PRIO_PROCESS, production) == own
     with grpc.insecure_channel(server.grpc_address()) as channel, requests.Session() as session:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
