@@ -1,12 +1,15 @@
 """What one server counts of both arms, and whether that is enough to abort the canary. Pure."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
+from cloche.rollout.assignment import position
 from cloche.rollout.counts import Arm, Counted, RolloutCounts
 from cloche.rollout.guardrails import abort_evidence, failures_to_abort
 from cloche.rollout.plan import Plan
 from cloche.rollout.recent_keys import RecentKeys
+from cloche.serving.arms.routing_key import may_return
 from cloche.serving.arms.slow_limit import SlowLimit
 
 _ARMS: tuple[Arm, ...] = ("canary", "production")
@@ -22,15 +25,20 @@ class ArmCounts:
     however many requests it had.
 
     Attributes:
-        total: What is counted.
+        total: What adds up with what other servers count. Of callers that may reach several
+            servers, each is counted by one.
         plan: The plan of the rollout, whose limit aborts.
-        servers: The number of servers that count, this one among them: each may abort.
+        server: The name of this server.
+        servers: The names of all servers that count, as the registry has them. Each may abort, by
+            all callers of its own.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.total = RolloutCounts()
         self.plan = plan
-        self.servers = 1
+        self.server = ""
+        self.servers: Collection[str] = ()
+        self._counted_elsewhere = RolloutCounts()  # callers, and their failures
         self._slow = None if plan.slow is None else SlowLimit(plan.slow.quantile)
         self._failed = RecentKeys()
         self._callers = RecentKeys()
@@ -58,7 +66,7 @@ class ArmCounts:
             self._callers_percent, self._callers = percent, RecentKeys()
             self._counts_callers = not self._of_both(percent, "callers")  # counted there before
         if self._counts_callers and self._callers.is_first(key, now):
-            self.total.count(percent, arm, "callers")
+            self._count_once("callers", arm, percent, key)
             self._counts_callers = self._of_both(percent, "callers") < _MOST_CALLERS
 
     def add_failure(
@@ -80,17 +88,18 @@ class ArmCounts:
             self._lost_at[arm] = now
         if not self._failed.is_first(key, now):
             return ""
-        self.total.count(percent, arm, "failure_events")
-        evidence = abort_evidence(self.plan, self.total, self.servers)
+        self._count_once("failure_events", arm, percent, key)
+        evidence = abort_evidence(self.plan, self._own, self._looking_servers)
         return evidence.sentence if evidence.proven else ""
 
     def describe(self, percent: float) -> dict[str, Any]:
         """What `/readyz` tells of the counts, while the canary has this share."""
-        failed = self._sum("canary", "failure_events")
-        more = failures_to_abort(self.plan, self.total, percent, self.servers)
+        own = self._own
+        failed = own.sum("canary", "failure_events")
+        more = failures_to_abort(self.plan, own, percent, self._looking_servers)
         return {
             "counts": {
-                arm: {what: self._sum(arm, what) for what in ("requests", "failures")}
+                arm: {what: own.sum(arm, what) for what in ("requests", "failures")}
                 for arm in _ARMS
             },
             "abort": None if more is None else {"failures": failed, "at": failed + more},
@@ -107,8 +116,27 @@ class ArmCounts:
             "of the user."
         )
 
-    def _of_both(self, percent: float, what: Counted) -> int:
-        return sum(self.total.of(percent, arm, what) for arm in _ARMS)
+    def _count_once(self, what: Counted, arm: Arm, percent: float, key: bytes) -> None:
+        """Count a caller or its failure, here or only for the verdict of this server.
 
-    def _sum(self, arm: Arm, what: Counted) -> int:
-        return sum(self.total.of(percent, arm, what) for percent in self.total.percents)
+        The servers divide the callers that may return among them, by highest random weight
+        (rendezvous hashing). A server takes part once the registry names it.
+        """
+        here = not may_return(key) or (
+            self.server in self.servers
+            and self.server == max(self.servers, key=lambda server: position(server, "", key))
+        )
+        (self.total if here else self._counted_elsewhere).count(percent, arm, what)
+
+    @property
+    def _own(self) -> RolloutCounts:
+        """All that this server has counted."""
+        return self.total + self._counted_elsewhere
+
+    @property
+    def _looking_servers(self) -> int:
+        return len({self.server, *self.servers})
+
+    def _of_both(self, percent: float, what: Counted) -> int:
+        counted = (self.total, self._counted_elsewhere)
+        return sum(one.of(percent, arm, what) for one in counted for arm in _ARMS)

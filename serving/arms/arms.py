@@ -15,7 +15,7 @@ from cloche.serving.arms.arm_requests import (
     CanaryAttempt,
     ProductionReceiver,
 )
-from cloche.serving.arms.routing_key import routing_key
+from cloche.serving.arms.routing_key import caller_of, routing_key
 from cloche.serving.dispatch.served_pool import RequestPool, RequestTaker, ServedPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
@@ -77,19 +77,20 @@ class Arms:
             request.arm = (CANARY if pool is self.pool else PRODUCTION).encode()
             return pool.submit(request)
         key = routing_key(headers, request_id)
+        caller = caller_of(key, request_id)
         request.arm = PRODUCTION.encode()
         if self.percent and takes_canary(self._model, self.version, key, self.percent):
             if self.pool.ready:
-                attempt = CanaryAttempt(self, key, request)
+                attempt = CanaryAttempt(self, caller, request)
                 if self.pool.submit(attempt.request):
                     return True
                 attempt.withdraw()
-            self._count_request(CANARY, key, self._loop.time())
+            self._count_request(CANARY, caller, self._loop.time())
             self._count_fallback("queue full" if self.pool.ready else "no host")
         else:
             now = self._loop.time()
             request.item = request.item._replace(mark_failures=True)
-            request.receiver = ProductionReceiver(self, key, request.receiver, now)
+            request.receiver = ProductionReceiver(self, caller, request.receiver, now)
         return pool.submit(request)
 
     def counted(self) -> ServerCounts:

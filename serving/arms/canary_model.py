@@ -53,11 +53,12 @@ class CanaryModel(ArmModel):
         return taken
 
     def follow_tags(self, target: ResolvedVersion) -> None:
-        """Have the arms follow the share, the plan, and the number of servers that count."""
+        """Have the arms follow the share, the plan, and the servers that count."""
         super().follow_tags(target)
         if self.arms is not None and self._counts_tag is not None:
             self.arms.counts.plan = self.tags.plan
-            self.arms.counts.servers = len({self._counts_tag.server, *target.counting_servers})
+            self.arms.counts.server = self._counts_tag.server
+            self.arms.counts.servers = target.counting_servers
 
     def _log_served(self, fresh: ServedPool, seconds: float) -> None:
         _logger.info(

@@ -161,8 +161,8 @@ class ShadowCopies:
         """The numbers for `/readyz`: compared answers of the shadow, and of production itself."""
         shadow, baseline = (
             {
-                "compared": self._counts.of(0.0, arm, "requests"),
-                "differences": self._counts.of(0.0, arm, "differences"),
+                "compared": self._counts.sum(arm, "requests"),
+                "differences": self._counts.sum(arm, "differences"),
             }
             for arm in ("shadow", "baseline")
         )

@@ -8,8 +8,18 @@ from cloche.rollout.guardrails import judge_step
 from cloche.rollout.plan import AtLeast, Plan, Slow
 from cloche.rollout.two_rates import Rate
 from cloche.serving.arms.arm_counts import ArmCounts
+from cloche.serving.arms.routing_key import caller_of
 
 ARMS = ("canary", "production")
+PLAN = Plan()
+
+
+def made(plan=PLAN, number=0, of=1):
+    """The counts of one of so many servers, which all know of each other."""
+    counts = ArmCounts(plan)
+    counts.servers = [f"server-{one}" for one in range(of)]
+    counts.server = counts.servers[number]
+    return counts
 
 
 def ask(counts, percent, callers, *, arm="canary", seconds=0.01):
@@ -19,8 +29,7 @@ def ask(counts, percent, callers, *, arm="canary", seconds=0.01):
 
 def failures_until_abort(servers):
     """How many callers of the canary must fail while production never does, at a share of 5 %."""
-    counts = ArmCounts(Plan())
-    counts.servers = servers
+    counts = made(of=servers)
     ask(counts, 5, range(95), arm="production")
     failures, reason, told = 0, "", None
     while not reason:
@@ -38,11 +47,11 @@ def test_a_server_among_many_needs_more_evidence_and_says_how_many_failures():
 
 @pytest.mark.parametrize("percent", [0, 100])
 def test_where_no_failure_aborts_none_is_told(percent):
-    assert ArmCounts(Plan()).describe(percent)["abort"] is None
+    assert made().describe(percent)["abort"] is None
 
 
 def test_a_caller_counts_once_at_each_share_until_there_are_enough():
-    counts = ArmCounts(Plan())
+    counts = made()
     for percent, callers in [(5, [1, 2, 1]), (25, [1, 3]), (5, [1, 4]), (50, range(10_050))]:
         ask(counts, percent, callers)
     assert [counts.total.of(percent, "canary", "callers") for percent in (5, 25, 50)] == [
@@ -52,7 +61,7 @@ def test_a_caller_counts_once_at_each_share_until_there_are_enough():
 
 
 def test_only_requests_that_could_be_slow_are_in_the_rate_of_slow_ones():
-    counts = ArmCounts(Plan(slow=Slow(quantile=0.9)))
+    counts = made(Plan(slow=Slow(quantile=0.9)))
     ask(counts, 50, range(100), arm="production")
     for arm, seconds in itertools.product(ARMS, (0.01, 0.02)):
         ask(counts, 50, range(30), arm=arm, seconds=seconds)
@@ -65,7 +74,7 @@ def test_a_canary_that_is_slow_too_often_holds():
     plan = Plan(slow=Slow(quantile=0.9), steps=(50,), at_least=AtLeast(minutes=0, requests=1))
     decided = {}
     for slow in (5, 50):
-        counts = ArmCounts(plan)
+        counts = made(plan)
         ask(counts, 50, range(100), arm="production")
         for number in range(10_000):
             for arm, late in (("production", 5), ("canary", slow)):
@@ -76,7 +85,7 @@ def test_a_canary_that_is_slow_too_often_holds():
 
 
 def test_few_callers_are_told_when_they_make_the_share_coarse():
-    counts = ArmCounts(Plan())
+    counts = made()
     ask(counts, 5, [1, 2, 3] * 333)
     assert counts.describe(5)["warning"] is None
     ask(counts, 5, [1])
@@ -86,3 +95,34 @@ def test_few_callers_are_told_when_they_make_the_share_coarse():
     )
     ask(counts, 5, range(20))
     assert counts.describe(5)["warning"] is None
+
+
+def fail(counts, callers):
+    for caller in callers:
+        ask(counts, 50, [caller])
+        counts.add_failure("canary", 50, str(caller).encode(), 1.0)
+
+
+def test_servers_that_have_the_same_callers_count_each_of_them_once_together():
+    servers = [made(number=number, of=3) for number in range(3)]
+    for server in servers:
+        fail(server, range(300))
+    shares = [server.total.of(50, "canary", "failure_events") for server in servers]
+    assert (sum(shares), min(shares) > 50) == (300, True)
+    assert sum(server.total.of(50, "canary", "callers") for server in servers) == 300
+    for server in servers:  # each judges by all callers of its own
+        assert server.describe(50)["abort"]["failures"] == 300
+
+
+def test_callers_that_come_once_are_counted_by_whoever_has_them():
+    server = made(number=0, of=3)
+    fail(server, [caller_of(key, key).decode() for key in (b"1", b"2", b"3", b"3")])
+    assert server.total.of(50, "canary", "failure_events") == 3
+
+
+def test_a_server_that_the_registry_does_not_name_yet_leaves_callers_to_others():
+    server = ArmCounts(PLAN)
+    server.server = "new"
+    fail(server, range(3))
+    assert server.total.of(50, "canary", "failure_events") == 0
+    assert server.describe(50)["abort"]["failures"] == 3

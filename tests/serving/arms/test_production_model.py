@@ -278,13 +278,14 @@ async def test_the_plan_and_the_number_of_servers_are_followed() -> None:
         made.registry.canary = resolved("2", counting_servers=("a", "b"))
         await made.wait_for_canary("2")
         counts = arms_of(made).counts
-        assert (counts.plan, counts.servers) == (Plan(), 3)
+        assert (counts.plan, counts.servers) == (Plan(), ("a", "b"))
         strict = Plan(confidence=0.999, slow=Slow(quantile=0.9))
         (own,) = made.registry.counts
         made.registry.canary = resolved(
             "2", counting_servers=("a", own), rollout_plan=strict.as_json()
         )
-        await until(lambda: (counts.plan, counts.servers) == (strict, 2))
+        await until(lambda: (counts.plan, counts.servers) == (strict, ("a", own)))
+        assert counts.server == own
 
 
 @in_a_loop

@@ -19,7 +19,7 @@ sizes = st.integers(0, 10**6)
 plain = (latin, st.binary(), latin, protocols, sizes, st.binary())
 expected = st.builds(Expected, st.binary(min_size=1), sizes, st.floats(0, 1))
 items = st.lists(
-    st.builds(Item, *plain, st.booleans(), st.booleans())
+    st.builds(Item, *plain, st.booleans(), st.booleans(), st.none())
     | st.builds(Item, *plain, st.just(False), st.just(True), expected)
 )
 answers = st.lists(
