@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from cloche.rollout.assignment import takes_canary
 from cloche.rollout.counts import Arm
+from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arm_requests import (
     CANARY,
@@ -14,7 +16,7 @@ from cloche.serving.arms.arm_requests import (
     ProductionReceiver,
 )
 from cloche.serving.arms.routing_key import caller_of, routing_key
-from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
+from cloche.serving.dispatch.served_pool import RequestPool, RequestTaker, ServedPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.queue.prediction_request import STOPPED, PredictionRequest
 
@@ -62,8 +64,12 @@ class Arms:
         """Whether production may be asked what the canary was asked already."""
         return self.pool.retry
 
+    def find(self, reference: str) -> RequestPool | None:
+        """Return the version pool of the canary, by its version or by its alias after an `@`."""
+        return self.pool if reference in (f"@{CANARY}", self.version) else None
+
     def submit(
-        self, request: PredictionRequest, pool: RequestPool, *,
+        self, request: PredictionRequest, pool: RequestTaker, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full."""
@@ -86,6 +92,14 @@ class Arms:
             request.item = request.item._replace(mark_failures=True)
             request.receiver = ProductionReceiver(self, caller, request.receiver, now)
         return pool.submit(request)
+
+    def counted(self) -> ServerCounts:
+        """Return the counts and the share, for the registry."""
+        return ServerCounts(self.counts.total, percent=self.percent)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the counts for `/readyz`."""
+        return self.counts.describe(self.percent)
 
     def end(self) -> None:
         """Let nothing that is still being answered abort the canary: it has ended."""

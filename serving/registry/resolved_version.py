@@ -27,11 +27,13 @@ class ResolvedVersion:
         name: The name under which a stage is served; empty for a version that is none.
         own_identity: The identity without the stages; empty without stages.
         canary_percent: The tag that gives a canary's share; empty without one.
+        shadow_percent: The tag that gives a shadow's share; empty without one.
         rollout: The tag that tells the state of the version's rollout; empty without one.
         rollout_plan: The tag with the plan of the version's rollout, as JSON; empty without one.
         rollout_run_id: The tag that names the run of the version's rollout; empty without one.
         counting_servers: The servers that count requests of this rollout now.
-        problem: Why the stages of a canary cannot be found; empty if they can.
+        problem: Why the stages of a canary or a shadow cannot be found; empty if they can.
+        low_priority: Whether its hosts are to yield to all others, as those of a shadow.
     """
 
     version: str
@@ -47,11 +49,13 @@ class ResolvedVersion:
     name: str = ""
     own_identity: str = ""
     canary_percent: str = ""
+    shadow_percent: str = ""
     rollout: str = ""
     rollout_plan: str = ""
     rollout_run_id: str = ""
     counting_servers: tuple[str, ...] = ()
     problem: str = ""
+    low_priority: bool = False
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":

@@ -24,6 +24,7 @@ from cloche.rollout.registry_keys import (
     PLAN_TAG,
     ROLLOUT_TAG,
     RUN_TAG,
+    SHADOW_PERCENT_TAG,
 )
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
@@ -112,14 +113,14 @@ class Resolver:
             combined, name = version.after(combined, name), following_name
         return combined
 
-    def find_canary(self, model: str) -> ResolvedVersion | None:
-        """Return the canary of a registered model, without stages; None if it has none.
+    def find_arm(self, model: str, alias: str) -> ResolvedVersion | None:
+        """Return the canary or shadow of a registered model, without stages; None if it has none.
 
         Raises:
             RegistryUnreachable: The registry does not answer.
         """
         try:
-            return self.resolve(with_alias(model, CANARY))
+            return self.resolve(with_alias(model, alias))
         except VersionRefused:
             return None
 
@@ -132,7 +133,7 @@ class Resolver:
         """
         with translated_errors(f"{model} version {version}"):
             self.client.set_model_version_tag(model, version, ROLLOUT_TAG, state)
-            canary = self.find_canary(model)  # somebody may have moved the alias
+            canary = self.find_arm(model, CANARY)  # somebody may have moved the alias
             if canary is not None and canary.version == version:
                 self.client.delete_registered_model_alias(model, CANARY)
 
@@ -210,6 +211,7 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
         retry=tags.get(RETRY_TAG) != OFF,
         before=tags.get(BEFORE_TAG, ""),
         canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
+        shadow_percent=tags.get(SHADOW_PERCENT_TAG, ""),
         rollout=tags.get(ROLLOUT_TAG, ""),
         rollout_plan=tags.get(PLAN_TAG, ""),
         rollout_run_id=tags.get(RUN_TAG, ""),

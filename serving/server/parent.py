@@ -64,7 +64,7 @@ async def serve_with_workers(
 
     pools = partial(VersionOnWorkers, fleet)
     async with served_models(
-        settings, uris, processes, metrics, make=pools, make_arms=ArmsOnWorkers, changed=changed
+        settings, uris, processes, metrics, make=pools, canary_arms=ArmsOnWorkers, changed=changed
     ) as models:
         stop_requested = asyncio.Event()
 

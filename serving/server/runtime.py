@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
+from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
@@ -46,6 +47,11 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
+_NO_SHADOW = (
+    f"A {SHADOW} is not served with --workers: start the server with --workers 1, or take the "
+    f"alias {SHADOW} away."
+)
+_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -93,7 +99,7 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
-    make_arms: type[Arms] = Arms,
+    canary_arms: type[Arms] = Arms,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -111,8 +117,9 @@ async def served_models(
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
         return ProductionModel(
-            uri, registry, metrics, make=fetch_and_make_pool, make_arms=make_arms
-        )
+            uri, registry, metrics, make=fetch_and_make_pool, canary_arms=canary_arms,
+            no_shadow="" if settings.workers == 1 else _NO_SHADOW,
+        )  # fmt: skip
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
@@ -200,7 +207,9 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make_one(name: str, resolved: ResolvedVersion, fetched: Fetched) -> VersionPool:
+    def make_one(
+        name: str, resolved: ResolvedVersion, fetched: Fetched, *, low_priority: bool
+    ) -> VersionPool:
         path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
@@ -208,6 +217,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
         )
+        if low_priority:
+            own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
             retry=resolved.retry,
@@ -217,11 +228,12 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         name: str, resolved: ResolvedVersion, fetched: Sequence[Fetched]
     ) -> VersionPool | StagedPool:
         *stages, last = fetched
-        pool = make_one(name, resolved, last)
+        make_pool = partial(make_one, low_priority=resolved.low_priority)
+        pool = make_pool(name, resolved, last)
         if not stages:
             return pool
         before = [
-            make_one(one.name, one, place)
+            make_pool(one.name, one, place)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)

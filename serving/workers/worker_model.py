@@ -1,6 +1,6 @@
 """The models of a worker, whose versions and canaries its parent chooses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from cloche.rollout.plan import parse_plan
@@ -17,6 +17,8 @@ from cloche.serving.workers.counts_for_parent import CountsForParent
 class WorkerModel(ServedModel):
     """A model of a worker."""
 
+    arms: Arms | None
+
     def __init__(
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *, report: Callable[..., None]
     ) -> None:
@@ -25,12 +27,17 @@ class WorkerModel(ServedModel):
         self._report = report
         self._counts: CountsForParent | None = None  # while there is a canary
 
+    @property
+    def canary(self) -> RequestPool | None:
+        """The version pool of the canary that takes requests; None while none does."""
+        return self.arms.pool if self.arms is not None else None
+
     async def follow(self, interval: float) -> None:
         """Do nothing: the parent polls the registry."""
 
     def serve(self, fresh: ServedPool) -> None:
         """Serve with `fresh`, which may have been the canary."""
-        if self.arms is not None and self.arms.pool is fresh:
+        if fresh is self.canary:
             self._end_arms()
         super().serve(fresh)
 
@@ -55,7 +62,7 @@ class WorkerModel(ServedModel):
 
     def retire(self, old: ServedPool) -> None:
         """Close a version pool in the background, after its running batches."""
-        if self.arms is not None and self.arms.pool is old:
+        if self.arms is not None and old is self.canary:
             arms = self.arms
             self._end_arms()
             arms.give_back()
@@ -68,8 +75,8 @@ class WorkerModel(ServedModel):
 
     async def drain(self) -> None:
         """Close every version pool after its running batches."""
-        if self.arms is not None:
-            self.retire(self.arms.pool)
+        if self.canary is not None:
+            self.retire(self.canary)
         await super().drain()
 
 
@@ -83,6 +90,9 @@ class WorkerModels(ServedModels):
     def __init__(self, make: Callable[[ModelUri], WorkerModel], wake: Callable[[], None]) -> None:
         super().__init__(make, 0.0)
         self._wake_parent = wake
+
+    def __iter__(self) -> Iterator[WorkerModel]:
+        return cast("Iterator[WorkerModel]", super().__iter__())
 
     def get(self, name: str) -> WorkerModel | None:
         """The model that is served under `name`; None if there is none."""

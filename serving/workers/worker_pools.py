@@ -46,7 +46,7 @@ class WorkerPools:
         for model in list(self._models):
             if model.name not in wanted:
                 self._forget(model.current)
-                self._forget(model.arms.pool if model.arms else None)
+                self._forget(model.canary)
                 self._models.remove(model.name)
         for name, uri in wanted.items():
             if self._models.get(name) is None:

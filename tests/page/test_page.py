@@ -315,6 +315,21 @@ def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> 
     canary.to_be_hidden(timeout=_NOTICED)
 
 
+def test_a_shadow_is_shown_with_what_it_answers_otherwise(
+    flights: Page, registry: Registry
+) -> None:
+    serving = expect(flights.locator("#serving"))
+    registry.promote("2", FLIGHTS, alias="shadow")
+    try:
+        serving.to_contain_text(
+            "Version 2 gets copies of 10 % of the requests, and differs in 0 of 0 answers",
+            timeout=_NOTICED,
+        )
+    finally:
+        registry.client.delete_registered_model_alias(FLIGHTS, "shadow")
+    serving.not_to_contain_text("copies", timeout=_NOTICED)
+
+
 @pytest.fixture
 def promoted(flights: Page, registry: Registry, server: Server) -> Iterator[Page]:
     """The page, with something typed, after another version was promoted."""

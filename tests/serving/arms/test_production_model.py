@@ -1,4 +1,4 @@
-"""How a model and its canary follow the registry, while it changes its mind or does not answer."""
+"""How a model and its arms follow the registry, while it changes its mind or does not answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from cloche.rollout.plan import Plan, Slow
+import pytest
+
+from cloche.rollout.plan import Plan, Shadow, Slow
 from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -44,7 +46,8 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.production = resolved("1")
         self.canary: dict[str, Any] | None = None
-        self.looks: list[bool] = []
+        self.shadow: dict[str, Any] | None = None
+        self.looks: list[set[str]] = []
         self.lost_writes = 0
         self.written: list[str] = []
         self.counts: dict[str, ServerCounts] = {}
@@ -61,9 +64,8 @@ class FakeRegistry:
         if question == "remove_counts":
             self.counts = {k: v for k, v in self.counts.items() if v.run_id != about["run_id"]}
         if question == "resolve_arms":
-            self.looks.append(about["canary"])
-            known = {"canary": self.canary} if about["canary"] else {}
-            return self.production | known
+            self.looks.append(set(about["aliases"]))
+            return self.production | {alias: getattr(self, alias) for alias in about["aliases"]}
         return None
 
 
@@ -73,6 +75,7 @@ class Rollout:
     def __init__(self) -> None:
         self.registry = FakeRegistry()
         self.pools: list[VersionPool] = []
+        self.made_for: list[ResolvedVersion] = []
         self.model = ProductionModel(
             parse("models:/m@production"), cast("Any", self.registry), Metrics(),
             make=self.make,
@@ -82,6 +85,7 @@ class Rollout:
         async def spawn() -> Any:
             return Replica()
 
+        self.made_for.append(version)
         self.pools.append(
             VersionPool(
                 "m", version.version, Path(), settings=SETTINGS, metrics=Metrics(), spawn=spawn
@@ -96,8 +100,8 @@ class Rollout:
         return described
 
     async def wait_for_canary(self, version: str) -> None:
-        arms = lambda: self.model.arms  # noqa: E731
-        await until(lambda: arms() is not None and arms().pool.version == version)  # type: ignore[union-attr]
+        arms = lambda: cast("Any", self.model.arms)  # noqa: E731
+        await until(lambda: arms() is not None and arms().pool.version == version)
 
 
 @asynccontextmanager
@@ -126,16 +130,25 @@ def abort(made: Rollout, reason: str = "it failed") -> None:
 
 
 @in_a_loop
-async def test_a_canary_is_looked_for_at_every_fifth_poll_until_there_is_one() -> None:
+async def test_absent_arms_are_looked_for_in_turn_at_every_fifth_poll_and_found_ones_always() -> (
+    None
+):
     async with rollout() as made:
-        await until(lambda: len(made.registry.looks) > 10)
-        assert made.registry.looks[:11] == [True, *[False] * 4] * 2 + [True]
+        looks = made.registry.looks
+        await until(lambda: len(looks) > 10)
+        assert looks[0] == {"canary", "shadow"}
+        assert not any(looks[1:5] + looks[6:10])
+        assert [*looks[5], *looks[10]] in (["canary", "shadow"], ["shadow", "canary"])
         made.registry.canary = resolved("2")
         await made.wait_for_canary("2")
-        seen = len(made.registry.looks)
-        await until(lambda: len(made.registry.looks) > seen + 5)
-        assert all(made.registry.looks[seen:])
+        seen = len(looks)
+        await until(lambda: len(looks) > seen + 5)
+        assert all("canary" in one for one in looks[seen:])
+        assert sum("shadow" in one for one in looks[seen : seen + 5]) == 1
         assert made.canary["percent"] == 1.0
+        woken = len(looks)
+        made.model.wake()
+        await until(lambda: {"canary", "shadow"} in looks[woken : woken + 3])
 
 
 @in_a_loop
@@ -283,3 +296,120 @@ async def test_a_canary_with_a_wrong_plan_gets_no_requests_until_it_is_mended() 
         made.registry.canary = resolved("2", rollout_plan="{}")
         await until(lambda: arms_of(made).percent == 1.0)
         assert made.canary["problem"] is None
+
+
+def shadow_of(made: Rollout) -> dict[str, Any]:
+    """What `/readyz` says of the shadow."""
+    described: dict[str, Any] = made.model.describe().get("shadow", {})
+    return described
+
+
+async def wait_for_shadow(made: Rollout, version: str) -> None:
+    await until(
+        lambda: bool(shadow_of(made).get("ready")) and shadow_of(made)["version"] == version
+    )
+
+
+@in_a_loop
+async def test_a_shadow_follows_its_alias_beside_a_canary_and_yields_to_both() -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        assert made.made_for[-1].low_priority
+        assert shadow_of(made) == {
+            "version": "2", "percent": 10.0, "ready": True, "loading": None, "problem": None,
+            "compared": 0, "differences": 0, "baseline": {"compared": 0, "differences": 0},
+        }  # fmt: skip
+        await until(lambda: told(made) == [("", 10.0)])
+        copies = made.model.arms
+        made.registry.canary = resolved("3")
+        await until(lambda: bool(made.canary.get("ready")))
+        assert made.model.arms is copies
+        assert not made.made_for[-1].low_priority
+        made.registry.shadow = None
+        await until(lambda: made.model.arms is not copies)
+        assert "shadow" not in made.model.describe()
+        await made.wait_for_canary("3")
+        made.registry.canary = None
+        await until(lambda: made.model.arms is None)
+
+
+@in_a_loop
+async def test_a_rollout_gives_the_tolerance_and_has_the_shadow_counted_anew() -> None:
+    plan = Plan(shadow=Shadow(tolerance=0.01)).as_json()
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        by_hand = cast("Any", made.model.arms)
+        assert by_hand.tolerance == 1e-6
+        made.registry.shadow = resolved(
+            "2", rollout="running", rollout_run_id="run", rollout_plan=plan, shadow_percent="20"
+        )
+        await until(lambda: told(made) == [("run", 20.0)])
+        assert cast("Any", made.model.arms).tolerance == 0.01
+        assert by_hand.ended
+        assert len(made.pools) == 2
+        made.registry.shadow = None
+        await until(lambda: told(made) == [("run", 0.0)])
+
+
+def told(made: Rollout) -> list[tuple[str, float]]:
+    """The run and the shadow's share in the tags of counts."""
+    return [(one.run_id, one.shadow_percent) for one in made.registry.counts.values()]
+
+
+@pytest.mark.parametrize("percent", ["51", "-1", "some"])
+@in_a_loop
+async def test_a_share_above_half_is_told_and_copies_nothing(percent: str) -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2", shadow_percent="50")
+        await wait_for_shadow(made, "2")
+        assert shadow_of(made)["percent"] == 50
+        made.registry.shadow = resolved("2", shadow_percent=percent)
+        await until(lambda: "from 0 to 50" in (shadow_of(made)["problem"] or ""))
+        assert shadow_of(made)["percent"] == 0
+
+
+@in_a_loop
+async def test_what_cannot_be_a_shadow_is_told_and_takes_no_copies() -> None:
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        made.registry.shadow = resolved("2") | {"retry": False}
+        await until(lambda: "effects" in (shadow_of(made)["problem"] or ""))
+        assert made.model.arms is None
+        made.registry.shadow = resolved("1")
+        await until(lambda: "is in production" in (shadow_of(made)["problem"] or ""))
+        made.registry.shadow = resolved("3")
+        await wait_for_shadow(made, "3")
+    async with rollout("No {0} here.") as made:
+        made.registry.shadow = resolved("2")
+        await until(lambda: shadow_of(made).get("problem") == "No shadow here.")
+        assert len(made.pools) == 1
+
+
+@in_a_loop
+async def test_a_shadow_that_loses_its_hosts_again_and_again_ends_until_its_alias_is_set_anew() -> (
+    None
+):
+    async with rollout() as made:
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+        made.pools[-1]._replicas.losses = 4
+        await polls(made, 3)
+        assert made.model.arms is not None
+        made.pools[-1]._replicas.losses = 5
+        await until(lambda: "lost 5 hosts" in (shadow_of(made)["problem"] or ""))
+        assert made.model.arms is None
+        await polls(made, 3)
+        assert len(made.pools) == 2
+        made.registry.shadow = None
+        await until(lambda: "shadow" not in made.model.describe())
+        made.registry.shadow = resolved("2")
+        await wait_for_shadow(made, "2")
+
+
+async def polls(made: Rollout, count: int) -> None:
+    """Wait for further polls of the registry."""
+    seen = len(made.registry.looks)
+    await until(lambda: len(made.registry.looks) > seen + count)

@@ -32,7 +32,7 @@ def write(client: MlflowClient, server: str, run_id: str = "", age: float = 0.0)
 
 
 def canary(client: MlflowClient) -> ResolvedVersion:
-    found = Resolver(lambda: client).find_canary("m")
+    found = Resolver(lambda: client).find_arm("m", "canary")
     assert found is not None
     return found
 
