@@ -119,9 +119,6 @@ class Arms(Protocol):
     def find(self, reference: str) -> RequestPool | None:
         """Return the version pool of an arm, by its version or by its alias after an `@`."""
 
-    def give_back(self) -> None:
-        """Have production answer what waits for the canary."""
-
     def submit(
         self, request: PredictionRequest, pool: RequestTaker, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
