@@ -62,6 +62,10 @@ class ArmCounts:
         slow = None if self._slow is None or seconds is None else self._slow.is_slow(arm, seconds)
         if slow is not False:
             self.total.count(percent, arm, "slow" if slow else "untimed")
+        self.add_caller(arm, percent, key, now)
+
+    def add_caller(self, arm: Arm, percent: float, key: bytes, now: float) -> None:
+        """Count a caller, unless it was counted at this share, or enough were."""
         if percent != self._callers_percent:
             self._callers_percent, self._callers = percent, RecentKeys()
             self._counts_callers = not self._of_both(percent, "callers")  # counted there before
@@ -86,6 +90,10 @@ class ArmCounts:
             if now - self._lost_at[arm] < _ONE_LOSS_SECONDS:
                 return ""
             self._lost_at[arm] = now
+        return self.add_failed_caller(arm, percent, key, now)
+
+    def add_failed_caller(self, arm: Arm, percent: float, key: bytes, now: float) -> str:
+        """Count a caller that has failed, unless it was counted; return as `add_failure`."""
         if not self._failed.is_first(key, now):
             return ""
         self._count_once("failure_events", arm, percent, key)

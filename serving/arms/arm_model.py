@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 from cloche.rollout.server_counts import ServerCounts
 from cloche.serving.arms.arm_tags import ArmTags, is_driven, read_tags
@@ -15,8 +15,6 @@ from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
 from cloche.serving.dispatch.served_pool import Arms, RequestPool, ServedPool
-from cloche.serving.dispatch.staged_pool import StagedPool
-from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
 from cloche.serving.registry.resolved_version import ResolvedVersion
@@ -160,8 +158,7 @@ class ArmModel(ServedModel, ABC):
         """Have requests reach the version, and count from now on."""
         target = self.target
         assert target is not None  # noqa: S101  # the load would have been given up
-        assert isinstance(pool, VersionPool | StagedPool)  # noqa: S101  # there are no workers
-        arms = self.arms = self.make_arms(pool, target)
+        arms = self.arms = self.make_arms(cast("RequestPool", pool), target)
         tag = self._counts_tag = CountsTag(
             self._registry, self.uri.model, target.version,
             lambda: replace(
@@ -192,9 +189,8 @@ class ArmModel(ServedModel, ABC):
         self._changed()
         return arms
 
-    @property
-    def _another_serves(self) -> bool:
-        return True  # production
+    async def _start(self, fresh: ServedPool) -> None:
+        await fresh.start_beside()
 
     def _successor(self) -> ServedPool | None:
         return self._production.current

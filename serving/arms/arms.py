@@ -46,8 +46,8 @@ class Arms:
             abort: Called once, with the reason, when the canary has failed enough.
         """
         self.pool: RequestPool = pool
-        self.percent = percent
         self.counts = counts
+        self.percent = percent
         self._model = model
         self._production = production
         self._abort: Callable[[str], None] | None = abort

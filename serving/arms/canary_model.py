@@ -24,16 +24,17 @@ class CanaryModel(ArmModel):
 
     def __init__(
         self, production: ServedModel, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, changed: Callable[[], None],
+        make: MakeVersionPool, arms_class: type[Arms], changed: Callable[[], None],
         abort: Callable[[ResolvedVersion, str], None],
     ) -> None:  # fmt: skip
         """Have no version yet; `abort` is called with the version that failed, and the reason."""
         super().__init__(production, registry, metrics, make=make, changed=changed)
+        self._arms_class = arms_class
         self._report_abort = abort
 
     def make_arms(self, pool: RequestPool, target: ResolvedVersion) -> Arms:
         """Return what gives the canary its share of the requests."""
-        return Arms(
+        return self._arms_class(
             self.uri.model, pool, self.tags.percent, ArmCounts(self.tags.plan), self._metrics,
             production=lambda: self._production.current,
             abort=lambda reason: self._report_abort(target, reason),
@@ -44,13 +45,26 @@ class CanaryModel(ArmModel):
         return target.canary_percent
 
     def take(self, identity: str) -> ServedPool | None:
-        """Hand over the version pool, if it serves this version and can answer requests."""
+        """Hand over the version pool, if it serves this version and can answer requests.
+
+        It takes requests as a canary until `has_taken_over`.
+        """
         if identity != self._state.identity or not self.ready:
             return None
         taken, self.current = self.current, None
+        arms = self.arms
         self._end_arms()
         self.end()
+        self._set_arms(arms)
         return taken
+
+    def has_taken_over(self) -> None:
+        """Take no further requests as a canary: the version pool takes over production."""
+        self._set_arms(None)
+
+    def _set_arms(self, arms: Arms | None) -> None:
+        self.arms = arms
+        self._changed()
 
     def follow_tags(self, target: ResolvedVersion) -> None:
         """Have the arms follow the share, the plan, and the servers that count."""

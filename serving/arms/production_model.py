@@ -8,10 +8,12 @@ from typing import Any
 from cloche.rollout.registry_keys import ABORTED, CANARY, PROMOTED, SHADOW
 from cloche.serving.arms.arm_poller import ArmPoller
 from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
+from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.canary_model import CanaryModel
 from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -32,21 +34,31 @@ class ProductionModel(ServedModel):
 
     def __init__(
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, refusal: str = "",
+        make: MakeVersionPool, canary_arms: type[Arms] = Arms, no_shadow: str = "",
     ) -> None:  # fmt: skip
-        """Serve nothing yet; `refusal` says why this server has no `{0}`, if it has none."""
-        super().__init__(uri, registry, metrics, make=make)
+        """Serve nothing yet.
+
+        Args:
+            uri: The model URI, with the alias `production`.
+            registry: The registry.
+            metrics: The metrics of the server.
+            make: Makes a version pool.
+            canary_arms: The class of what requests pass through beside a canary.
+            no_shadow: Why this server has no shadow; empty if it may have one.
+        """
+        super().__init__(uri, registry, metrics, make=self._take_or_make)
         self._poller: ArmPoller = ArmPoller(registry, uri, _SECONDS)
+        self._make = make
+        self._promoted: ServedPool | None = None  # the canary's, which is to take over
         self._canary = CanaryModel(
-            self, registry, metrics, make=make, changed=self._join_arms, abort=self._abort
-        )
-        self._shadow = ShadowModel(
-            self, registry, metrics, make=make, changed=self._join_arms,
-            refusal=refusal.format(SHADOW),
+            self, registry, metrics, make=make, arms_class=canary_arms, changed=self._join_arms,
+            abort=self._abort,
         )  # fmt: skip
+        self._shadow = ShadowModel(
+            self, registry, metrics, make=make, changed=self._join_arms, refusal=no_shadow
+        )
         self._canary_problem = ""  # why the version behind the alias takes no requests
         self._canary_version = ""  # that version
-        self._refusal = refusal.format(CANARY)
         self._aborted: dict[str, str] = {}  # the state to be written, by identity
         self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
         self._writes = Tasks()
@@ -98,13 +110,18 @@ class ProductionModel(ServedModel):
 
     def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
-        identity = resolved.identity
-        if identity != self._state.identity and (promoted := self._canary.take(identity)):
-            self._give_up()
-            self._switch(promoted, resolved)
-            self._log_served(promoted, 0.0)
-            self._loads.start(self._complete(promoted, resolved))
+        before = self.loading
         super().apply(resolved)
+        if self.loading is not None and self.loading is not before:  # its task has yet to begin
+            self._promoted = self._canary.take(resolved.identity)
+
+    async def _take_or_make(self, name: str, resolved: ResolvedVersion) -> ServedPool:
+        """Return the canary's version pool if it is promoted, or another one."""
+        promoted, self._promoted = self._promoted, None
+        if promoted is None:
+            return await self._make(name, resolved)
+        self._canary.has_taken_over()
+        return promoted
 
     def _join_arms(self) -> None:
         """Let requests pass through what takes them while there is a canary or a shadow."""
@@ -117,11 +134,9 @@ class ProductionModel(ServedModel):
         """Have the canary follow its alias, unless its version may not take requests."""
         if canary is None:
             self._canary.follow_target(None)
-            if self._canary_problem == self._refusal:
-                self._canary_problem = ""
             return
         self._canary_version = canary.version
-        self._canary_problem = self._refusal or self._abort_problem(canary)
+        self._canary_problem = self._abort_problem(canary)
         self._canary.follow_target(None if self._canary_problem else canary)
 
     def _abort_problem(self, canary: ResolvedVersion) -> str:

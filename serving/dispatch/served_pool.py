@@ -51,7 +51,17 @@ class ServedPool(Protocol):
         """The number of hosts that are loaded and warm."""
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica; `another_serves` says whether another version serves meanwhile.
+        """Load every replica, unless it is loaded beside another version, and take over from that.
+
+        Args:
+            another_serves: Whether another version serves meanwhile.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+
+    async def start_beside(self) -> None:
+        """Load every replica, and leave the requests to the version that serves.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.

@@ -109,10 +109,14 @@ class StagedPool:
     async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica of every version pool, and score the first stage's input example.
 
+        Nothing is done if all are loaded.
+
         Raises:
             HostFailed: A version cannot be loaded, they do not fit each other, or they cannot score
                 the example.
         """
+        if self._last.description:
+            return
         starts = [
             asyncio.create_task(self._start(pool, another_serves=another_serves))
             for pool in self._pools
@@ -127,6 +131,14 @@ class StagedPool:
             await asyncio.gather(*starts, return_exceptions=True)
             await asyncio.gather(*(pool.close(lambda: None) for pool in self._pools))
             raise
+
+    async def start_beside(self) -> None:
+        """Load every replica, and score the example, while another version serves.
+
+        Raises:
+            HostFailed: As `start` does.
+        """
+        await self.start()
 
     async def _start(self, pool: VersionPool, *, another_serves: bool) -> None:
         """Load every replica of a version; an error of a stage names it."""

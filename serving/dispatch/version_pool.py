@@ -112,12 +112,21 @@ class VersionPool:
         return batches * self._batch_seconds / max(1, len(self._replicas))
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica; see `Replicas.start`.
+        """Load every replica, unless it is loaded; see `Replicas.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._replicas.start(another_serves=another_serves)
+        if not self.description:
+            await self._replicas.start(another_serves=another_serves)
+
+    async def start_beside(self) -> None:
+        """Load every replica, while another version serves.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+        await self.start()
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.

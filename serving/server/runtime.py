@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
+from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
+from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -45,9 +47,9 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_ARM = (
-    "A {0} is not served with --workers: start the server with --workers 1, or take the alias {0} "
-    "away."
+_NO_SHADOW = (
+    f"A {SHADOW} is not served with --workers: start the server with --workers 1, or take the "
+    f"alias {SHADOW} away."
 )
 _SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
 _FETCH_SECONDS = 1800.0
@@ -97,6 +99,7 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
+    canary_arms: type[Arms] = Arms,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -113,8 +116,10 @@ async def served_models(
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
-        refusal = "" if settings.workers == 1 else _NO_ARM
-        return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
+        return ProductionModel(
+            uri, registry, metrics, make=fetch_and_make_pool, canary_arms=canary_arms,
+            no_shadow="" if settings.workers == 1 else _NO_SHADOW,
+        )  # fmt: skip
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:

@@ -168,6 +168,15 @@ def test_a_slow_shadow_misses_copies_of_any_size_and_no_caller_waits_for_it(
     assert shadow(server)["differences"] == 0
 
 
+def test_workers_serve_no_shadow_and_say_so(registry: Registry, serve: Serve) -> None:
+    register(registry, made.GOOD)
+    server = serve("--workers", "2").wait_until_ready()
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: "--workers 1" in (shadow(server).get("problem") or ""))
+    assert server.get("/readyz").status_code == 200
+    assert right(server.predict())
+
+
 def test_a_shadow_that_cannot_be_loaded_gets_nothing_and_is_told(
     registry: Registry, serve: Serve
 ) -> None:

@@ -17,6 +17,7 @@ class FakePool:
 
     def __init__(self, *, room: bool) -> None:
         self.room = room
+        self.description: dict[str, Any] = {}
         self.queued: list[PredictionRequest] = []
 
     def has_room(self, _: PredictionRequest) -> bool:
