@@ -7,7 +7,8 @@ ClocheError
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry lacks what was requested, or changed meanwhile
 ├── NotMeasured      the gate's own process failed, so that there is no verdict
-└── GateRefusal      the gate judged a version and refused it
+├── GateRefusal      the gate judged a version and refused it
+└── RolloutAborted   live requests, or a person, ended the rollout of a version
 
 A message says what was found and what to do about it. Exit codes are assigned in `cloche.main`, not
 here.
@@ -59,3 +60,7 @@ class NotMeasured(ClocheError):
 
 class GateRefusal(ClocheError):
     """The gate judged a version and refused it."""
+
+
+class RolloutAborted(ClocheError):
+    """The rollout of a version was aborted; the message is the reason."""

@@ -26,9 +26,9 @@ from uuid import uuid4
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from cloche.registry.lease import Lease, blocking_lease
 from cloche.training.errors import RegistryError
 from cloche.training.names import LOCK
-from cloche.training.promotion.lease import Lease, blocking_lease
 from cloche.training.promotion.registry import RegisteredModel, find_model
 
 LEASE = timedelta(seconds=60)
