@@ -44,6 +44,12 @@ class DriverLease:
         if self._lease.until - self._clock.now() < _RENEWAL:
             self.take(writes)
 
+    def release(self, writes: RolloutWrites) -> None:
+        """Remove the lease, unless another driver has taken over."""
+        lease = writes.read().lease
+        if lease is not None and lease.token == self._lease.token:
+            writes.remove_lease()
+
     def wait_for(self, other: Lease, writes: RolloutWrites) -> None:
         """Wait until another driver's lease has expired or is gone.
 

@@ -70,7 +70,7 @@ class RolloutWrites:
         """Tag the version with the lease of whoever drives."""
         self._tag(DRIVER_TAG, lease.to_text())
 
-    def release(self) -> None:
+    def remove_lease(self) -> None:
         """Remove the lease."""
         self._remove(DRIVER_TAG)
 
