@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from cloche.templates import template
 
 INK, ACCENT, WARN = "#1f2937", "#0f766e", "#b3261e"
+_COUNTED = ("requests", "failures", "slow", "untimed", "differences")
 _EVIDENCE, _LIMIT = "evidence/", "limit/"
 
 
@@ -29,8 +30,7 @@ def render(document: Mapping[str, Any]) -> str:
 def count_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the counts as rows: share, arm, requests, and what was bad of them."""
     return [
-        {"percent": percent, "arm": arm, "requests": 0, "failures": 0, "slow": 0, "differences": 0}
-        | numbers
+        {"percent": percent, "arm": arm, **dict.fromkeys(_COUNTED, 0), **numbers}
         for percent, arms in document["counts"].items()
         for arm, numbers in arms.items()
     ]
