@@ -13,7 +13,7 @@ from cloche.cli.help_pages import HelpContext
 from cloche.cli.spinner import steps as progress
 from cloche.processes import quick_imports
 from cloche.training.cli.evidence_link import evidence_link
-from cloche.training.cli.rollout_display import displayed, line, table
+from cloche.training.cli.rollout_display import displayed, table
 from cloche.training.rollout.rollout_request import POLL_SECONDS, RolloutRequest
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def status(model: str, *, version: str | None, as_json: bool) -> None:
     elif console.is_terminal:
         console.print(table(look))
     else:
-        click.echo(f"{state.label} {line(look)}")
+        click.echo(f"{state.label} {look.sentence}")
     if state.active and not commands.is_driven:
         click.echo(_undriven(model, state.version))
     if state.run_id:

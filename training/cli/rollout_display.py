@@ -61,7 +61,7 @@ class LinesDisplay:
         if last is not None and same and look.at - last.at < _REPEAT:
             return
         self._last = look
-        click.echo(f"{look.at:%H:%M:%S} {line(look)}")
+        click.echo(f"{look.at:%H:%M:%S} {look.sentence}")
 
     def say(self, sentence: str) -> None:
         """Show what happens."""
@@ -83,18 +83,6 @@ class LiveDisplay:
         self._live.console.print(sentence, markup=False, soft_wrap=True)
 
 
-def line(look: "Look") -> str:
-    """Return a look in one line."""
-    arms = ", ".join(
-        f"{arm} {rate.bad:,} of {rate.requests:,} {_bad(look)} ({percentage(rate.value)})"
-        for arm, rate in look.arms.items()
-    )
-    return (
-        f"{look.state.word}, {look.step.title(look.state.plan)}: {arms}; "
-        f"{look.verdict.decision}: {'; '.join(look.reasons)}"
-    )
-
-
 def table(look: "Look") -> Group:
     """Return a look as a table, with what is missing below it."""
     state, plan = look.state, look.state.plan
@@ -103,7 +91,7 @@ def table(look: "Look") -> Group:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for name in ("arm", "version", "requests", _bad(look), "rate"):
+    for name in ("arm", "version", "requests", look.bad_word, "rate"):
         arms.add_column(name, justify="left" if name == "arm" else "right")
     for arm, rate in look.arms.items():
         version = state.version if arm == look.step.alias else look.step.production
@@ -114,10 +102,6 @@ def table(look: "Look") -> Group:
     servers = f"{len(state.servers)} server{'' if len(state.servers) == 1 else 's'}"
     since = f"{servers}, in this step since {look.step.since:%Y-%m-%d %H:%M} UTC"
     return Group(arms, Text(f"{look.verdict.decision}, {since}", style), *reasons)
-
-
-def _bad(look: "Look") -> str:
-    return "differ" if look.step.shadow else "failed"
 
 
 def _essence(look: "Look") -> tuple[object, ...]:

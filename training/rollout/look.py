@@ -9,7 +9,7 @@ from cloche.rollout.guardrails import judge_step
 from cloche.rollout.registry_keys import PAUSED
 from cloche.rollout.shadow import judge_shadow
 from cloche.rollout.two_rates import Rate
-from cloche.rollout.verdict import Verdict
+from cloche.rollout.verdict import Verdict, percentage
 from cloche.training.rollout.rollout_state import RolloutState
 from cloche.training.rollout.step import Step
 
@@ -76,6 +76,23 @@ class Look:
         paused = (f"paused, {self.state.reason}",) if self.state.word == PAUSED else ()
         silence = (self.silence,) if self.silence else ()
         return (*paused, *silence, *self.verdict.reasons)
+
+    @property
+    def bad_word(self) -> str:
+        """What the bad requests of the arms did."""
+        return "differ" if self.step.shadow else "failed"
+
+    @property
+    def sentence(self) -> str:
+        """The look in one line."""
+        counted = ", ".join(
+            f"{arm} {rate.bad:,} of {rate.requests:,} {self.bad_word} ({percentage(rate.value)})"
+            for arm, rate in self.arms.items()
+        )
+        return (
+            f"{self.state.word}, {self.step.title(self.state.plan)}: {counted}; "
+            f"{self.verdict.decision}: {'; '.join(self.reasons)}"
+        )
 
     def as_document(self) -> dict[str, Any]:
         """Return the look as plain data."""
