@@ -6,6 +6,7 @@ ClocheError
 ├── TrainingError    the estimator, the search or the packaging failed
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry lacks what was requested, or changed meanwhile
+│   └── LockHeld     somebody else moves the aliases at this moment
 ├── NotMeasured      the gate's own process failed, so that there is no verdict
 ├── GateRefusal      the gate judged a version and refused it
 └── RolloutAborted   live requests, or a person, ended the rollout of a version
@@ -52,6 +53,10 @@ class TwinRefused(ClocheError):
 
 class RegistryError(ClocheError):
     """The registry lacks what was requested, or another user changed it meanwhile."""
+
+
+class LockHeld(RegistryError):
+    """Somebody else moves the aliases of the model at this moment."""
 
 
 class NotMeasured(ClocheError):

@@ -22,7 +22,7 @@ from cloche.rollout.registry_keys import (
     ROLLOUT_TAG,
     RUNNING,
 )
-from cloche.training.errors import RegistryError, RolloutAborted
+from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
 from cloche.training.promotion.audit import promoter
 from cloche.training.promotion.lock import Clock
 from cloche.training.rollout.driver_lease import DriverLease
@@ -99,11 +99,11 @@ class _Driver:
         """Look, and act on it; a registry that does not answer is asked again later."""
         try:
             end = self._look()
-        except MlflowException as error:
-            if error.error_code not in _PASSING:
+        except (LockHeld, MlflowException) as error:
+            if isinstance(error, MlflowException) and error.error_code not in _PASSING:
                 raise
             if not self._away:
-                self._display.say(f"the registry does not answer, and is asked again: {error}")
+                self._display.say(f"it goes on when the registry lets it: {error}")
             self._away = True
             return None
         self._away = False

@@ -5,9 +5,10 @@ import shlex
 
 from mlflow import MlflowClient
 
+from cloche.registry.lease import Lease
 from cloche.rollout.plan import Plan
 from cloche.rollout.registry_keys import ABORTED
-from cloche.training.errors import RegistryError, RolloutAborted
+from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
 from cloche.training.names import ACCEPTED, CHALLENGER, DIGEST, GATE
 from cloche.training.promotion.audit import promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
@@ -20,6 +21,9 @@ from cloche.training.rollout.rollout_state import ARMS, RolloutState, read_state
 from cloche.training.rollout.step import first_step
 from cloche.training.rollout.writes import RolloutWrites
 from cloche.values.progress import Say
+
+_LOCK_SECONDS = 90.0  # for a lock to lapse, whose holder died
+_PAUSE_SECONDS = 5.0
 
 
 def chosen_version(client: MlflowClient, model: str, request: RolloutRequest) -> str:
@@ -66,21 +70,47 @@ def open_rollout(
     by = promoter(os.environ)
     lease, writes = DriverLease(by, clock), RolloutWrites(client, model, number)
     plan = _plan(writes.read(), request)
+    deadline = clock.elapsed() + _LOCK_SECONDS
     while True:
-        with promotion_lock(client, model, by, clock):
-            state = writes.read()
-            other = lease.blocked_by(state)
-            if other is None:
-                goes_on = _goes_on(state)
-                if not goes_on:
-                    _check_may_begin(state, request)
-                lease.take(writes)
-                if not goes_on:
-                    _begin(client, state, plan, writes, by)
-                _enter_first(writes, request, clock)
-                return lease, writes
+        try:
+            with promotion_lock(client, model, by, clock):
+                other = _open(client, writes, request, plan=plan, lease=lease, clock=clock, by=by)
+        except LockHeld as error:
+            if clock.elapsed() > deadline:
+                raise
+            say(f"waiting: {error}")
+            clock.sleep(_PAUSE_SECONDS)
+            continue
+        if other is None:
+            return lease, writes
         say(f"waiting for the driver that {other.holder} started, until {other.until:%H:%M:%S} UTC")
         lease.wait_for(other, writes)
+
+
+def _open(
+    client: MlflowClient, writes: RolloutWrites, request: RolloutRequest, *,
+    plan: Plan, lease: DriverLease, clock: Clock, by: str,
+) -> Lease | None:  # fmt: skip
+    """Take the lease, and let the rollout begin unless it has; or return who has the lease."""
+    state = writes.read()
+    other = lease.blocked_by(state)
+    if other is not None:
+        return other
+    goes_on = _goes_on(state)
+    if not goes_on:
+        _check_may_begin(state, request)
+    lease.take(writes)
+    if not goes_on:
+        training_run = find_version(client, state.model.name, state.version).run_id
+        run_id = start_run(client, state, plan, training_run_id=training_run)
+        writes.begin(state, plan, run_id, by)
+    state = writes.read()
+    if state.active and state.step is None:
+        _check_arms(state)
+        production, shadow_only = str(state.model.production), request.shadow_only
+        step = first_step(state.plan, production, clock.now(), shadow_only=shadow_only)
+        writes.enter(step)
+    return None
 
 
 def _goes_on(state: RolloutState) -> bool:
@@ -154,21 +184,3 @@ def _check_arms(state: RolloutState) -> None:
                 f"version {other} of {state.model.name} is the {arm}; end that first: "
                 f"`cloche rollout abort {name} --version {other}`"
             )
-
-
-def _begin(
-    client: MlflowClient, state: RolloutState, plan: Plan, writes: RolloutWrites, by: str
-) -> None:
-    training_run = find_version(client, state.model.name, state.version).run_id
-    run_id = start_run(client, state, plan, training_run_id=training_run)
-    writes.begin(state, plan, run_id, by)
-
-
-def _enter_first(writes: RolloutWrites, request: RolloutRequest, clock: Clock) -> None:
-    """Let the first step begin, unless a step has."""
-    state = writes.read()
-    if state.active and state.step is None:
-        _check_arms(state)
-        production, shadow_only = str(state.model.production), request.shadow_only
-        step = first_step(state.plan, production, clock.now(), shadow_only=shadow_only)
-        writes.enter(step)

@@ -275,6 +275,6 @@ def test_a_registry_that_is_away_is_asked_again(two, server, walk, shown):
             return call
 
     assert walk(Absent()).outcome == "promoted"
-    assert [said for said in shown.said if "does not answer" in said] == [
-        "the registry does not answer, and is asked again: connection refused"
+    assert [said for said in shown.said if "goes on when" in said] == [
+        "it goes on when the registry lets it: connection refused"
     ]
