@@ -86,11 +86,8 @@ class LiveDisplay:
 def table(look: "Look") -> Group:
     """Return a look as a table, with what is missing below it."""
     state, plan = look.state, look.state.plan
-    arms = Table(
-        title=Text(f"{state.label}, {state.word}: {look.step.title(plan)}"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    title = Text(f"{state.label}, {state.word}: {look.step.title(plan)}", "bold")
+    arms = Table(box=box.SIMPLE_HEAD)
     for name in ("arm", "version", "requests", look.bad_word, "rate"):
         arms.add_column(name, justify="left" if name == "arm" else "right")
     for arm, rate in look.arms.items():
@@ -101,7 +98,7 @@ def table(look: "Look") -> Group:
     reasons = [Text(f"  {reason}") for reason in look.reasons]
     servers = f"{len(state.servers)} server{'' if len(state.servers) == 1 else 's'}"
     since = f"{servers}, in this step since {look.step.since:%Y-%m-%d %H:%M} UTC"
-    return Group(arms, Text(f"{look.verdict.decision}, {since}", style), *reasons)
+    return Group(title, arms, Text(f"{look.verdict.decision}, {since}", style), *reasons)
 
 
 def _essence(look: "Look") -> tuple[object, ...]:

@@ -26,7 +26,6 @@ from cloche.training.rollout.rollout_state import RolloutState
 
 SCHEMA = 1
 DOCUMENT_ARTIFACT = "rollout.json"
-PLOT_ARTIFACT = "plots/evidence.png"
 _PAUSE = timedelta(minutes=1)  # between two records of looks that decide the same
 _DECISIONS = {"abort": -1, "hold": 0, "advance": 1}
 
@@ -109,8 +108,12 @@ class EvidenceRun:
             "looks": self._series(look),
         }
         self._client.log_dict(self._run_id, document, DOCUMENT_ARTIFACT)
-        self._client.log_figure(self._run_id, evidence_plot(document), PLOT_ARTIFACT)
-        self._client.log_text(self._run_id, render(document), REPORT_ARTIFACT)
+        plot = evidence_plot(document)
+        with TemporaryDirectory(prefix="cloche-") as folder:
+            path = Path(folder, "evidence.png")
+            path.write_bytes(plot)
+            self._client.log_artifact(self._run_id, str(path), "plots")
+        self._client.log_text(self._run_id, render(document, plot), REPORT_ARTIFACT)
         self._client.set_tag(self._run_id, "cloche.decision", outcome)
         self._client.set_terminated(self._run_id, "FINISHED")
 

@@ -9,7 +9,7 @@ from cloche.registry.lease import Lease
 from cloche.rollout.plan import Plan
 from cloche.rollout.registry_keys import ABORTED
 from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
-from cloche.training.names import ACCEPTED, CHALLENGER, DIGEST, GATE
+from cloche.training.names import ACCEPTED, CHALLENGER, DIGEST, GATE, PRODUCTION
 from cloche.training.promotion.audit import promoter
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.promotion.registry import find_model, find_version
@@ -35,8 +35,10 @@ def chosen_version(client: MlflowClient, model: str, request: RolloutRequest) ->
     found = find_model(client, model)
     if request.version is not None:
         return request.version
-    for number in dict.fromkeys(found.aliases[arm] for arm in ARMS if arm in found.aliases):
-        if read_state(client, model, number).active:
+    # A rollout whose end was cut short may have moved all aliases but production's.
+    aliased = [found.aliases[alias] for alias in (*ARMS, PRODUCTION) if alias in found.aliases]
+    for number in dict.fromkeys(aliased):
+        if _goes_on(read_state(client, model, number)):
             return number
     if found.challenger is None:
         raise RegistryError(

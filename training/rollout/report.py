@@ -15,14 +15,12 @@ _COUNTED = ("requests", "failures", "slow", "untimed", "differences")
 _EVIDENCE, _LIMIT = "evidence/", "limit/"
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """Render the report."""
-    image = BytesIO()
-    evidence_plot(document).savefig(image, format="png")
+def render(document: Mapping[str, Any], plot: bytes) -> str:
+    """Render the report, with the plot of `evidence_plot`."""
     page = template("cloche.training.rollout", "report.html.jinja", share=_share)
     return page.render(
         rollout=document,
-        plot=base64.b64encode(image.getvalue()).decode(),
+        plot=base64.b64encode(plot).decode(),
         rows=count_rows(document),
     )
 
@@ -36,8 +34,8 @@ def count_rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def evidence_plot(document: Mapping[str, Any]) -> Figure:
-    """Draw the share above, and below each piece of evidence as a part of its limit."""
+def evidence_plot(document: Mapping[str, Any]) -> bytes:
+    """Draw the share above, and below each piece of evidence as a part of its limit; as PNG."""
     looks = document["looks"]
     figure = Figure(figsize=(8.0, 5.4), layout="constrained", dpi=120)
     shares, evidence = figure.subplots(2, sharex=True, height_ratios=[1, 2])
@@ -62,7 +60,9 @@ def evidence_plot(document: Mapping[str, Any]) -> Figure:
         loc="left", color=INK, fontweight="bold",
     )  # fmt: skip
     figure.autofmt_xdate()
-    return figure
+    image = BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
 
 
 def _points(series: list[list[float]]) -> tuple[list[datetime], list[float]]:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
@@ -25,8 +26,8 @@ def run(*arguments):
     return CliRunner().invoke(rollout, arguments)
 
 
-@pytest.fixture
-def server(client) -> Iterator[FakeServer]:
+@contextmanager
+def counting(client) -> Iterator[FakeServer]:
     """A server that counts while the command runs."""
     found = FakeServer(MlflowClient(client.tracking_uri, client.tracking_uri))
     ended = threading.Event()
@@ -38,9 +39,18 @@ def server(client) -> Iterator[FakeServer]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    yield found
-    ended.set()
-    thread.join()
+    try:
+        yield found
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.fixture
+def server(two) -> Iterator[FakeServer]:
+    """A server that counts while the command runs."""
+    with counting(two) as found:
+        yield found
 
 
 @pytest.fixture
@@ -106,7 +116,7 @@ def test_people_see_and_steer_a_rollout_without_a_driver(two, server, at_once):
 
 @pytest.mark.usefixtures("forked_programs")
 def test_a_gradual_promotion_is_the_gate_and_then_the_rollout(
-    client, log_version, mark_promoted, server, tmp_path
+    client, log_version, mark_promoted, tmp_path
 ):
     mark_promoted(log_version(challenger=False), "production")
     log_version()
@@ -117,7 +127,8 @@ def test_a_gradual_promotion_is_the_gate_and_then_the_rollout(
         "gate: {minimum: {roc_auc: 0.6}}\nrollout:\n  steps: [50]\n  slow: null\n"
         "  at_least: {minutes: 0, requests: 50}\n  failures: {margin: 0.05}\n"
     )
-    done = CliRunner().invoke(promote, [MODEL, "--gradually", "--policy", str(policy)])
+    with counting(client) as server:
+        done = CliRunner().invoke(promote, [MODEL, "--gradually", "--policy", str(policy)])
 
     assert done.exit_code == 0, done.output
     assert "flight-delay version 2 against version 1 in production: passed" in done.stdout

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 from rich.console import Console
 
@@ -36,7 +37,7 @@ def look(minutes=2.0, *, failures=1, step=STEP, word="running: by ana"):
 
 
 def drawn(one):
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console = Console(width=120, record=True, file=StringIO())
     console.print(table(one))
     return console.export_text()
 
@@ -44,7 +45,7 @@ def drawn(one):
 def test_a_terminal_shows_both_arms_and_what_is_missing():
     text = drawn(look())
     assert "m version 2, running: 5 % of the callers, step 2 of 4" in text
-    assert text.splitlines()[3].split() == ["canary", "2", "1,000", "1", "0.1", "%"]
+    assert text.splitlines()[4].split() == ["canary", "2", "1,000", "1", "0.1", "%"]
     assert "hold, 1 server, in this step since 2026-03-01 12:00 UTC" in text
     assert "2 of at least 10 minutes are over" in text
     shadow = drawn(look(step=Step(10, NOON, "1", shadow=True)))
