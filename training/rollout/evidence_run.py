@@ -18,7 +18,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from cloche.rollout.plan import Plan
-from cloche.rollout.verdict import Evidence
+from cloche.rollout.verdict import EValue
 from cloche.training.gate.evidence_run import REPORT_ARTIFACT, experiment_of
 from cloche.training.rollout.look import Look
 from cloche.training.rollout.report import evidence_plot, render
@@ -143,7 +143,7 @@ def _metrics(look: Look) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 
-def _plain(one: Evidence) -> dict[str, Any]:
+def _plain(one: EValue) -> dict[str, Any]:
     log_e = one.log_e if math.isfinite(one.log_e) else None
     return {**asdict(one), "log_e": log_e, "proven": one.proven}
 
