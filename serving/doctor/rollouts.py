@@ -49,7 +49,7 @@ def _arm(model: str, version: str, arm: str, tags: dict[str, str]) -> CheckResul
             check,
             f"the tag {tag} of version {version} is {tags[tag]!r}, no number from 0 to {most}: it "
             "gets no requests",
-            f"set the tag, or cloche rollout resume {name}",
+            "set the tag to such a number",
         )
     if state.startswith(ABORTED):
         return warn(

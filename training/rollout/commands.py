@@ -93,10 +93,16 @@ class RolloutCommands:
         """Take all live requests from the version at once.
 
         Raises:
-            RegistryError: It gets none.
+            RegistryError: It gets none, or it is in production.
         """
-        if not (self.state.active or self.state.arms or self.state.step):
-            raise RegistryError(f"{self.state.label} has no rollout, and is no canary or shadow")
+        state = self.state
+        if state.model.production == state.version:
+            raise RegistryError(
+                f"{state.label} is in production; `cloche rollback "
+                f"{shlex.quote(state.model.name)}` brings back what served before"
+            )
+        if not (state.active or state.arms or state.step):
+            raise RegistryError(f"{state.label} has no rollout, and is no canary or shadow")
         said = self._said(reason)
         self._writes.abort(said)
         look = self.look()

@@ -93,6 +93,9 @@ def test_without_a_driver_the_command_itself_completes_the_end(two, left_alone, 
     assert run.info.status == "FINISHED"
     assert "cloche.rollout_step" not in tags(two)
     assert find_model(two, MODEL).production == ("1" if end == "abort" else "2")
+    if end == "promote":
+        with pytest.raises(RegistryError, match="is in production; `cloche rollback flight-delay`"):
+            commands("2").abort(None)
 
 
 def test_resuming_restores_what_was_changed_by_hand(two, left_alone, walk, commands):
