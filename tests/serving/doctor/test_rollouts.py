@@ -21,6 +21,7 @@ LEFT = Lease("t", "ana", NOW, NOW - timedelta(minutes=1)).to_text()
         ("canary", {"cloche.canary_percent": "many"}, "fail", "is 'many', no number from 0 to 100"),
         ("shadow", {"cloche.shadow_percent": "60"}, "fail", "no number from 0 to 50"),
         ("canary", {"cloche.rollout": "aborted: it failed"}, "warn", "no requests: aborted: it f"),
+        ("shadow", {"cloche.rollout": "aborted: it failed"}, "ok", "is version 2"),
         ("canary", {"cloche.rollout": "running: x"}, "warn", "nobody drives it"),
         ("shadow", {"cloche.rollout": "holding: x", "cloche.rollout_driver": LEFT}, "warn", "body"),
         ("canary", {"cloche.rollout": "running: x", "cloche.rollout_driver": DRIVEN}, "ok", "2"),
