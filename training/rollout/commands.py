@@ -107,7 +107,7 @@ class RolloutCommands:
         self._writes.abort(said)
         look = self.look()
         if look is not None and not self.is_driven:
-            end_rollout(self._writes, self._run(), look, ABORTED, said)
+            end_rollout(self._writes, self._run(), look, ABORTED, reason=said, clock=self._clock)
 
     def promote(self, reason: str | None) -> str | None:
         """Put the version into production, whatever steps are left.

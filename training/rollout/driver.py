@@ -119,7 +119,7 @@ class _Driver:
             known = state.reason if state.word == PROMOTED else ""
             return self._promote(look, known or f"{state.label} is in production")
         if state.word in (ABORTED, PROMOTED, PASSED):
-            return end_rollout(self._writes, self._run, look, state.word, state.reason)
+            return self._end(look, state.word, state.reason)
         if state.word != PAUSED:
             if state.taken_step is not None:
                 self._enter(look, state.taken_step)
@@ -133,7 +133,7 @@ class _Driver:
         """Do what the verdict says."""
         state, verdict = look.state, look.verdict
         if verdict.decision == "abort" and not state.change_by_hand:
-            return end_rollout(self._writes, self._run, look, ABORTED, verdict.reasons[0])
+            return self._end(look, ABORTED, verdict.reasons[0])
         if state.word == PAUSED:
             return None
         if verdict.decision != "advance":
@@ -144,7 +144,7 @@ class _Driver:
             self._enter(look, following)
             return None
         if look.step.shadow_only:
-            return end_rollout(self._writes, self._run, look, PASSED, verdict.reasons[0])
+            return self._end(look, PASSED, verdict.reasons[0])
         shares = ", ".join(f"{percent:g}" for percent in state.plan.steps)
         return self._promote(look, f"passed the gate and a rollout at {shares} %")
 
@@ -165,6 +165,9 @@ class _Driver:
             self._writes.change_state(RUNNING, HOLDING, reason)
             self._display.say(f"{look.state.label} holds: {reason}")
             self._run.add_event(look, HOLDING)
+
+    def _end(self, look: Look, outcome: str, reason: str) -> RolloutEnd:
+        return end_rollout(self._writes, self._run, look, outcome, reason=reason, clock=self._clock)
 
     def _promote(self, look: Look, reason: str) -> RolloutEnd:
         by = promoter(os.environ)

@@ -8,6 +8,9 @@ from cloche.training.rollout.evidence_run import EvidenceRun
 from cloche.training.rollout.look import Look
 from cloche.training.rollout.writes import RolloutWrites
 
+_LAST_COUNTS_SECONDS = 30.0  # in which a server notices that an alias is gone
+_PAUSE_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class RolloutEnd:
@@ -29,7 +32,13 @@ class RolloutEnd:
 
 
 def end_rollout(
-    writes: RolloutWrites, run: EvidenceRun, look: Look, outcome: str, reason: str
+    writes: RolloutWrites,
+    run: EvidenceRun,
+    look: Look,
+    outcome: str,
+    *,
+    reason: str,
+    clock: Clock,
 ) -> RolloutEnd:
     """Take the arms from the version, and write the record of the rollout."""
     if outcome == ABORTED:
@@ -40,6 +49,7 @@ def end_rollout(
     run.record(look)
     run.add_event(look, outcome)
     run.finish(look, outcome, reason)
+    _wait_for_servers(writes, clock)
     writes.forget_step()
     state = look.state
     return RolloutEnd(state.model.name, state.version, outcome, reason, state.run_id)
@@ -54,5 +64,17 @@ def end_promoted(
         RegistryError: Production moved to another version, or a promotion holds the lock.
     """
     mirror_problem = writes.promote(look.step, by, reason, clock)
-    end = end_rollout(writes, run, look, PROMOTED, reason)
+    end = end_rollout(writes, run, look, PROMOTED, reason=reason, clock=clock)
     return replace(end, mirror_problem=mirror_problem)
+
+
+def _wait_for_servers(writes: RolloutWrites, clock: Clock) -> None:
+    """Wait until each server has told that it serves neither arm, unless it is gone.
+
+    A server writes its counts a last time then, and the tag would stay.
+    """
+    until = clock.elapsed() + _LAST_COUNTS_SECONDS
+    while clock.elapsed() < until:
+        if not any(one.percent or one.shadow_percent for one in writes.read().servers.values()):
+            return
+        clock.sleep(_PAUSE_SECONDS)

@@ -44,13 +44,17 @@ class FakeServer:
     silent: bool = False
     counts: RolloutCounts = field(default_factory=RolloutCounts)
     run_id: str = ""
+    version: str = ""
     served: list[str] = field(default_factory=list)
 
     def count(self, now: float) -> None:
         """Let requests come, and write the tag."""
         aliases = self.client.get_registered_model(MODEL).aliases
         arm = next((one for one in ("canary", "shadow") if one in aliases), None)
-        if arm is None or self.silent:
+        if self.silent:
+            return
+        if arm is None:
+            self._end(now)
             return
         version = str(aliases[arm])
         tags = self.client.get_model_version(MODEL, version).tags
@@ -70,8 +74,18 @@ class FakeServer:
             percent=percent if arm == "canary" else 0.0,
             shadow_percent=percent if arm == "shadow" else 0.0,
         )  # fmt: skip
+        self.version = version
+        self._write(told)
+
+    def _end(self, now: float) -> None:
+        """Write a last time, some time after the alias is gone."""
+        if self.version:
+            self._write(ServerCounts(self.counts, at=now, run_id=self.run_id))
+            self.version = ""
+
+    def _write(self, told: ServerCounts) -> None:
         key = f"cloche.rollout_counts.{self.name}"
-        self.client.set_model_version_tag(MODEL, version, key, told.as_json())
+        self.client.set_model_version_tag(MODEL, self.version, key, told.as_json())
 
     def _count_canary(self, percent: float) -> None:
         canary = round(self.requests * percent / 100)
