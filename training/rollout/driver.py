@@ -126,8 +126,10 @@ class _Driver:
                 return None
             self._require_unchanged(state)
         self._display.show(look)
-        self._run.record(look)
-        return self._act(look)
+        end = self._act(look)
+        if end is None:  # after an abort, which must not wait for what may be away
+            self._run.record(look)
+        return end
 
     def _act(self, look: Look) -> RolloutEnd | None:
         """Do what the verdict says."""
