@@ -14,6 +14,7 @@ class PoolSettings:
         predict_timeout: The time limit for a batch, in seconds.
         host_memory: The memory in bytes above which a replica is renewed; 0 for no limit.
         twin: The digest of the accelerated twin that may answer; empty for none.
+        as_stage: Whether the version answers with tables for the next version of a staged pool.
     """
 
     replicas: int
@@ -23,3 +24,4 @@ class PoolSettings:
     batches: BatchLimits
     host_memory: int = 0
     twin: str = ""
+    as_stage: bool = False

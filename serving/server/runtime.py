@@ -202,13 +202,16 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make_one(name: str, resolved: ResolvedVersion, fetched: Fetched) -> VersionPool:
+    def make_one(
+        name: str, resolved: ResolvedVersion, fetched: Fetched, *, as_stage: bool = False
+    ) -> VersionPool:
         path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
+            as_stage=as_stage,
         )
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
@@ -223,7 +226,7 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         if not stages:
             return pool
         before = [
-            make_one(one.name, one, place)
+            make_one(one.name, one, place, as_stage=True)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)
