@@ -10,7 +10,12 @@ import pytest
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.load import LoadRefused, load
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import frame_of, frame_of_item, stage_table, write_table
+from cloche.serving.host.staged_requests import (
+    frame_of,
+    frame_of_item,
+    stage_table,
+    write_table,
+)
 from cloche.serving.processes.frames import Item
 from tests.lifecycle import make_stages
 
