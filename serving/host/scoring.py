@@ -35,7 +35,7 @@ from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
-from cloche.serving.host.staged_requests import read_staged, score_staged_alone
+from cloche.serving.host.staged_requests import frame_of_item, read_staged, score_staged_alone
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
@@ -251,7 +251,7 @@ class HostScorer:
         """Return the error for rows of the stage before that MLflow's enforcement refused."""
         schema = self.model.metadata.get_input_schema()
         names = schema.input_names() if schema is not None else ()
-        reason = describe_error(error, stages.frame_of_item(item), names).rstrip(".")
+        reason = describe_error(error, frame_of_item(item), names).rstrip(".")
         refusal = _MISFIT.format(self._title, reason)
         _logger.error("%s", refusal)
         return RequestRefused(refusal, status=500, code=INTERNAL_ERROR)
