@@ -135,7 +135,8 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
     for place, field in enumerate(table.schema):
         if LISTS.items() <= (field.metadata or {}).items():
-            frame.isetitem(place, pd.Series(table.column(place).to_pylist(), dtype=object))
+            cells = pd.Series(table.column(place).to_pylist(), dtype=object)
+            frame.isetitem(place, cells.to_numpy())
     return frame
 
 
