@@ -507,7 +507,8 @@ def test_status_shows_the_pair_and_what_is_wrong_with_it(client, log_stage, log_
     assert misfit in run(status_command).stdout
     for name in ("others", "that", "make the overview brief"):
         client.create_registered_model(name)
-    overview = run(status_command).stdout
+        client.create_model_version(name, "file:///nowhere")
+    overview = CliRunner().invoke(status_command).stdout
     assert f"{MODEL} 1 (production), after {STAGE} 3\n{misfit}" in overview
     assert "5 models" in overview
     client.delete_registered_model(STAGE)
