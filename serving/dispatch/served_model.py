@@ -186,7 +186,7 @@ class ServedModel:
     async def _load(self, load: VersionLoad) -> None:
         try:
             fresh = await self._make_pool(self.name, load.resolved)
-            await fresh.start(another_serves=self._another_serves)
+            await self._start(fresh)
         except (VersionRefused, HostFailed) as error:
             self._refuse(load.resolved, error)
         except ServingError as error:
@@ -203,6 +203,9 @@ class ServedModel:
         finally:
             if self.loading is load:
                 self.loading = None
+
+    async def _start(self, fresh: ServedPool) -> None:
+        await fresh.start(another_serves=self.current is not None)
 
     async def _complete(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
         """Wait until a version that its twin serves has its model, and record it in the cache."""
@@ -283,11 +286,6 @@ class ServedModel:
         task = asyncio.create_task(old.close(self._successor))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))
-
-    @property
-    def _another_serves(self) -> bool:
-        """Whether a version serves while another one is loaded."""
-        return self.current is not None
 
     def _successor(self) -> ServedPool | None:
         """The version pool that takes over what a closed one leaves."""

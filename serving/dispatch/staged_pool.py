@@ -89,6 +89,16 @@ class StagedPool:
         return sum(pool.queued for pool in self._pools)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica of each version pool waits for a request."""
+        return all(pool.idle for pool in self._pools)
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts of all version pools that were lost."""
+        return sum(pool.losses for pool in self._pools)
+
+    @property
     def replicas(self) -> int:
         """The number of hosts of all version pools that are loaded and warm."""
         return sum(pool.replicas for pool in self._pools)
@@ -101,10 +111,14 @@ class StagedPool:
     async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica of every version pool, and score the first stage's input example.
 
+        Nothing is done if all are loaded.
+
         Raises:
             HostFailed: A version cannot be loaded, they do not fit each other, or they cannot score
                 the example.
         """
+        if self._last.description:
+            return
         starts = [
             asyncio.create_task(self._start(pool, another_serves=another_serves))
             for pool in self._pools
@@ -119,6 +133,14 @@ class StagedPool:
             await asyncio.gather(*starts, return_exceptions=True)
             await asyncio.gather(*(pool.close(lambda: None) for pool in self._pools))
             raise
+
+    async def start_beside(self) -> None:
+        """Load every replica, and score the example, while another version serves.
+
+        Raises:
+            HostFailed: As `start` does.
+        """
+        await self.start()
 
     async def _start(self, pool: VersionPool, *, another_serves: bool) -> None:
         """Load every replica of a version; an error of a stage names it."""
@@ -137,6 +159,10 @@ class StagedPool:
         """
         for pool in self._pools:
             await pool.complete()
+
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+        return all(pool.has_room(request) for pool in self._pools)
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue of any version pool is full."""

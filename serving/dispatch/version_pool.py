@@ -96,6 +96,16 @@ class VersionPool:
         return len(self._queue)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica waits for a request."""
+        return self._replicas.has_idle and not self._queue
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts that were lost."""
+        return self._replicas.losses
+
+    @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
         return len(self._replicas)
@@ -107,12 +117,21 @@ class VersionPool:
         return batches * self._batch_seconds / max(1, len(self._replicas))
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica; see `Replicas.start`.
+        """Load every replica, unless it is loaded; see `Replicas.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._replicas.start(another_serves=another_serves)
+        if not self.description:
+            await self._replicas.start(another_serves=another_serves)
+
+    async def start_beside(self) -> None:
+        """Load every replica, while another version serves.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+        await self.start()
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.

@@ -78,6 +78,8 @@ class _Host:
             "twin": request["twin"], "name": request["model"], "version": request["version"],
             "as_stage": request["as_stage"],
         }  # fmt: skip
+        if request["stays_low"]:
+            priority.lower()
         try:
             if request["twin_first"] and (by_twin := load_twin_first(path, **known)):
                 scorer, description = by_twin

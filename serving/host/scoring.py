@@ -26,6 +26,7 @@ from cloche.serving.host.answers.error_answers import (
 )
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.batch_predictors import ModelPredictor, TwinPredictor
+from cloche.serving.host.codecs import comparison
 from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
@@ -172,6 +173,11 @@ class HostScorer:
             self._score_alone(item) if answer is None else answer
             for item, answer in zip(items, answers, strict=True)
         ]
+        if any(item.expected for item in items):
+            complete = [
+                comparison.compared(answer, item, self._codecs[item.protocol])
+                for item, answer in zip(items, complete, strict=True)
+            ]
         twin = self._twin_predictor
         twin_seconds, twin_rows = (twin.seconds, twin.rows) if twin is not None else (0.0, 0)
         seconds = time.perf_counter() - started

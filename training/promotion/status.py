@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -19,8 +18,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.registry.stage_fit import Signature
-from cloche.registry.version_listing import files_of, versions_of
+from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
+from cloche.training.gate.fetched_version import read_mlmodel
 from cloche.training.gate.policy import carried_policy
 from cloche.training.names import (
     ACCEPTED,
@@ -148,7 +148,7 @@ def _brief_version(
 
 def _whole(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
     """Return the state of a version, including what its files and runs contain."""
-    mlmodel = _mlmodel(version.name, str(version.version))
+    mlmodel = read_mlmodel(version.name, str(version.version))
     evidence = _run_data(client, version.tags.get(GATE_RUN))
     metric, score = _score(client, version, mlmodel, evidence)
     state = replace(_version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score)
@@ -184,17 +184,8 @@ def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
 
 
 def _signature(name: str, number: str) -> Signature | None:
-    mlmodel = _mlmodel(name, number)
+    mlmodel = read_mlmodel(name, number)
     return mlmodel.signature.to_dict() if mlmodel and mlmodel.signature else None
-
-
-def _mlmodel(name: str, number: str) -> Model | None:
-    try:
-        with TemporaryDirectory(prefix="cloche-") as folder:
-            files = files_of(name, number)
-            return Model.load(files.download_artifacts("MLmodel", folder))
-    except (MlflowException, OSError):
-        return None
 
 
 def _flavor(mlmodel: Model | None) -> str | None:

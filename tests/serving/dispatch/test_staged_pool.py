@@ -19,6 +19,7 @@ class FakePool:
     def __init__(self, *, room: bool = True) -> None:
         self.room = room
         self.retry = True
+        self.description: dict[str, Any] = {}
         self.queued: list[PredictionRequest] = []
 
     def follow_retries(self, resolved: ResolvedVersion) -> None:
