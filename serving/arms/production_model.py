@@ -1,16 +1,16 @@
-"""A served model whose production may have a canary beside it."""
+"""A served model whose production may have a canary and a shadow beside it."""
 
 import asyncio
 import contextlib
 import logging
-import math
-from dataclasses import asdict
 from typing import Any
 
-from cloche.rollout.registry_keys import ABORTED, PROMOTED
-from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
+from cloche.rollout.registry_keys import ABORTED, CANARY, PROMOTED, SHADOW
+from cloche.serving.arms.arm_poller import ArmPoller
+from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
+from cloche.serving.arms.canary_model import CanaryModel
+from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
@@ -20,12 +20,11 @@ from cloche.serving.registry.uri import ModelUri
 
 _SECONDS = 15.0  # for one question to the registry
 _LAST_WRITE_SECONDS = 3.0  # when the server ends
-_LOOK_POLLS, _LOOK_SECONDS = 5, 10.0  # between two looks for a canary where there is none
 _logger = logging.getLogger(__name__)
 
 
 class ProductionModel(ServedModel):
-    """A model that follows the alias `production`, and the alias `canary` where there is one.
+    """A model that follows the alias `production`, and `canary` and `shadow` where they are set.
 
     An aborted canary gets no requests of this server until somebody removes the tag that says so,
     also while the registry cannot be told.
@@ -35,13 +34,19 @@ class ProductionModel(ServedModel):
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
         make: MakeVersionPool, refusal: str = "",
     ) -> None:  # fmt: skip
-        """Serve nothing yet; `refusal` is why this server has no canaries, if it has none."""
+        """Serve nothing yet; `refusal` says why this server has no `{0}`, if it has none."""
         super().__init__(uri, registry, metrics, make=make)
-        self._poller: _Poller = _Poller(registry, uri)
-        self._canary = CanaryModel(self, registry, metrics, make=make, abort=self._abort)
+        self._poller: ArmPoller = ArmPoller(registry, uri, _SECONDS)
+        self._canary = CanaryModel(
+            self, registry, metrics, make=make, changed=self._join_arms, abort=self._abort
+        )
+        self._shadow = ShadowModel(
+            self, registry, metrics, make=make, changed=self._join_arms,
+            refusal=refusal.format(SHADOW),
+        )  # fmt: skip
         self._canary_problem = ""  # why the version behind the alias takes no requests
         self._canary_version = ""  # that version
-        self._refusal = refusal
+        self._refusal = refusal.format(CANARY)
         self._aborted: dict[str, str] = {}  # the state to be written, by identity
         self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
         self._writes = Tasks()
@@ -49,8 +54,7 @@ class ProductionModel(ServedModel):
 
     async def drain(self) -> None:
         """Cancel the loads, and close every version pool after its running batches."""
-        self._canary.end()
-        await self._canary.drain()
+        await asyncio.gather(self._canary.drain(), self._shadow.drain())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE_SECONDS):
                 await self._writes.finish()
@@ -58,11 +62,11 @@ class ProductionModel(ServedModel):
 
     async def close(self) -> None:
         """Close all version pools at once: no client is connected any more."""
-        await self._canary.close()
+        await asyncio.gather(self._canary.close(), self._shadow.close())
         await super().close()
 
     def describe(self) -> dict[str, Any]:
-        """The entry of the model in `/readyz`, with its canary if there is one."""
+        """The entry of the model in `/readyz`, with its canary and shadow if there are any."""
         described = super().describe()
         if self._canary_problem:
             described["canary"] = {
@@ -71,22 +75,26 @@ class ProductionModel(ServedModel):
             }  # fmt: skip
         elif self._canary.target is not None:
             described["canary"] = self._canary.describe()
+        if self._shadow.target is not None:
+            described["shadow"] = self._shadow.describe()
         return described
 
     async def poll(self) -> None:
-        """Ask the registry, and have production and the canary follow its answer.
+        """Ask the registry, and have production, the canary and the shadow follow its answer.
 
         Raises:
             ServingError: The registry does not answer, or names no version that can serve.
         """
         await super().poll()
-        if self._poller.looked:
-            canary = self._poller.canary
+        if CANARY in self._poller.looked:
+            canary = self._poller.found.get(CANARY)
             if canary is not None and canary.identity == self._wanted_identity:
                 # else it would be a canary again when another version is promoted
                 self._tell_registry(canary, PROMOTED)
                 canary = None
             self._follow_canary(canary)
+        if SHADOW in self._poller.looked:
+            self._shadow.follow_target(self._poller.found.get(SHADOW))
 
     def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
@@ -97,6 +105,13 @@ class ProductionModel(ServedModel):
             self._log_served(promoted, 0.0)
             self._loads.start(self._complete(promoted, resolved))
         super().apply(resolved)
+
+    def _join_arms(self) -> None:
+        """Let requests pass through what takes them while there is a canary or a shadow."""
+        canary, shadow = self._canary.arms, self._shadow.arms
+        if shadow is not None:
+            shadow.canary = canary
+        self.arms = canary if shadow is None else shadow
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""
@@ -155,41 +170,3 @@ class ProductionModel(ServedModel):
 
     def _label(self, canary: ResolvedVersion) -> dict[str, str]:
         return {"model": self.name, "version": canary.version}
-
-
-class _Poller(RegistryPoller):
-    """Polls for production's version and the canary; for one that is absent only now and then.
-
-    The question for an absent alias costs about half of one for production's version.
-
-    Attributes:
-        canary: The canary that the last look has found; None if there is none.
-        looked: Whether the last poll looked for a canary.
-        began: The time at which the last poll began, on the loop's clock.
-    """
-
-    def __init__(self, registry: Registry, uri: ModelUri) -> None:
-        super().__init__(registry, "resolve_arms", _SECONDS, uri=asdict(uri), canary=True)
-        self.canary: ResolvedVersion | None = None
-        self.looked = False
-        self.began = self._looked_at = -math.inf
-        self._polls = 0
-
-    def wake(self) -> None:
-        """Poll now instead of after the pause, also for a canary."""
-        self._polls = 0
-        super().wake()
-
-    async def poll(self) -> Any:
-        """Poll the registry now, and return what it says of production's version."""
-        self.looked, self.began = False, self._loop.time()
-        look = self.canary is not None or self._polls % _LOOK_POLLS == 0
-        look = look or self.began - self._looked_at >= _LOOK_SECONDS
-        self._polls += 1
-        self._params["canary"] = look
-        resolved = await super().poll()
-        if look:
-            self.looked, self._looked_at = True, self.began
-            canary = resolved.pop("canary")
-            self.canary = None if canary is None else ResolvedVersion.from_json(canary)
-        return resolved

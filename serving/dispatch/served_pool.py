@@ -81,31 +81,36 @@ class ServedPool(Protocol):
         """
 
 
-class RequestPool(ServedPool, Protocol):
-    """A version pool of this process, which takes requests."""
+class RequestTaker(Protocol):
+    """What takes requests: a version pool, or what sees a request before one does."""
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue is full."""
 
 
-class Arms(Protocol):
-    """What takes the requests of a model while it has a canary beside its version.
-
-    Attributes:
-        percent: The share of the callers whose requests the canary answers.
-    """
-
-    percent: float
+class RequestPool(ServedPool, RequestTaker, Protocol):
+    """A version pool of this process, which takes requests."""
 
     @property
-    def pool(self) -> RequestPool:
-        """The version pool of the canary."""
+    def idle(self) -> bool:
+        """Whether a replica waits for a request."""
 
-    def end(self) -> None:
-        """Let nothing that is still being answered abort the canary: it has ended."""
+    @property
+    def losses(self) -> int:
+        """The number of hosts that were lost."""
+
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+
+
+class Arms(Protocol):
+    """What takes the requests of a model while it has a canary or a shadow beside its version."""
+
+    def find(self, reference: str) -> RequestPool | None:
+        """Return the version pool of an arm, by its version or by its alias after an `@`."""
 
     def submit(
-        self, request: PredictionRequest, pool: RequestPool, *,
+        self, request: PredictionRequest, pool: RequestTaker, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full.

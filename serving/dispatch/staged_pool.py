@@ -87,6 +87,16 @@ class StagedPool:
         return sum(pool.queued for pool in self._pools)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica of each version pool waits for a request."""
+        return all(pool.idle for pool in self._pools)
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts of all version pools that were lost."""
+        return sum(pool.losses for pool in self._pools)
+
+    @property
     def replicas(self) -> int:
         """The number of hosts of all version pools that are loaded and warm."""
         return sum(pool.replicas for pool in self._pools)
@@ -135,6 +145,10 @@ class StagedPool:
         """
         for pool in self._pools:
             await pool.complete()
+
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+        return all(pool.has_room(request) for pool in self._pools)
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue of any version pool is full."""

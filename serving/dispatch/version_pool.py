@@ -91,6 +91,16 @@ class VersionPool:
         return len(self._queue)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica waits for a request."""
+        return self._replicas.has_idle and not self._queue
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts that were lost."""
+        return self._replicas.losses
+
+    @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
         return len(self._replicas)

@@ -75,6 +75,8 @@ class _Host:
         """Load the version in the front's message; None if it cannot be loaded."""
         path = Path(request["path"])
         known = {"twin": request["twin"], "name": request["model"], "version": request["version"]}
+        if request["stays_low"]:
+            priority.lower()
         try:
             if request["twin_first"] and (by_twin := load_twin_first(path, **known)):
                 scorer, description = by_twin

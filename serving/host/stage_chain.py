@@ -11,7 +11,7 @@ from cloche.registry.stage_chain import member_folders, member_names
 from cloche.serving.host import frameworks
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import frame_of, stage_table
+from cloche.serving.host.staged_requests import frame_of, stage_table
 from cloche.values.redaction import note_origin
 
 _MODEL = "model"

@@ -2,6 +2,7 @@
 
 import { Answers } from "./answer.js";
 import { ask, askJson, key, KeyWanted, pathOf, Unreachable } from "./asking.js";
+import { showCanary } from "./canary.js";
 import { makeCharts } from "./charts.js";
 import { byId, clock, el, empty, renew, versionName } from "./dom.js";
 import { Mistake } from "./fields.js";
@@ -65,6 +66,7 @@ async function take(status) {
   byId("shown").hidden = false;
   document.title = `${model.name}${model.version ? ` ${model.version}` : ""} · Cloche`;
   showServing(model, series);
+  showCanary(model.canary);
   for (const chart of charts) chart.draw(series, now);
   showRecords(model, series);
   if (before !== null && model.version !== before) say(`${versionName(model.version)} of ${model.name} serves now.`);

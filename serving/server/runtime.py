@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
-from cloche.rollout.registry_keys import CANARY
 from cloche.serving.api.app import App
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.production_model import ProductionModel
@@ -46,10 +45,11 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_CANARY = (
-    f"A canary is not served with --workers: start the server with --workers 1, or take the alias "
-    f"{CANARY} away."
+_NO_ARM = (
+    "A {0} is not served with --workers: start the server with --workers 1, or take the alias {0} "
+    "away."
 )
+_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -65,7 +65,7 @@ class Runtime(NamedTuple):
 
     application: Application
     models: ServedModels
-    predictions: Predictions
+    predictions: PredictionService
     state: StatePages
     access: Authentication
     fast_path: FastPath | None
@@ -113,7 +113,7 @@ async def served_models(
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
-        refusal = "" if settings.workers == 1 else _NO_CANARY
+        refusal = "" if settings.workers == 1 else _NO_ARM
         return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
 
     models = ServedModels(make_model, settings.poll_interval, changed)
@@ -141,7 +141,7 @@ async def request_handling(
     """Answer requests by `models` until the context is left."""
     deadlines = Deadlines()
     access = Authentication(settings.api_keys)
-    predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
+    predictions = PredictionService(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
         models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
@@ -202,7 +202,9 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make_one(name: str, resolved: ResolvedVersion, fetched: Fetched) -> VersionPool:
+    def make_one(
+        name: str, resolved: ResolvedVersion, fetched: Fetched, *, low_priority: bool
+    ) -> VersionPool:
         path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
@@ -210,6 +212,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
         )
+        if low_priority:
+            own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
             retry=resolved.retry,
@@ -219,11 +223,12 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         name: str, resolved: ResolvedVersion, fetched: Sequence[Fetched]
     ) -> VersionPool | StagedPool:
         *stages, last = fetched
-        pool = make_one(name, resolved, last)
+        make_pool = partial(make_one, low_priority=resolved.low_priority)
+        pool = make_pool(name, resolved, last)
         if not stages:
             return pool
         before = [
-            make_one(one.name, one, place)
+            make_pool(one.name, one, place)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)

@@ -158,7 +158,9 @@ def test_a_host_that_is_started_anew_sees_no_secret(room: Room, monkeypatch):
         processes = Processes(1, ["MYAPP_*"], forking=False)
         replica = await Replica.start(processes)
         try:
-            await replica.load({**version, "twin_first": False, "low_priority": False}, {}, 120)
+            await replica.load(
+                {**version, "twin_first": False, "low_priority": False, "stays_low": False}, {}, 120
+            )
         finally:
             await replica.stop()
             await processes.close()

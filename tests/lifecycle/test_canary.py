@@ -11,6 +11,9 @@ import grpc
 import pytest
 import requests
 
+from cloche.rollout.counts import RolloutCounts
+from cloche.rollout.registry_keys import COUNTS_TAG
+from cloche.rollout.server_counts import ServerCounts
 from tests.lifecycle import make_canaries as made
 from tests.lifecycle.registry import Registry, Serve, infer_request
 from tests.online import Load, Server, wait_for
@@ -51,6 +54,23 @@ def canary(server: Server) -> dict[str, Any]:
 
 def wait_for_canary(server: Server) -> None:
     wait_for(lambda: canary(server).get("ready"))
+
+
+def told(registry: Registry) -> list[ServerCounts]:
+    """What servers have told of the canary."""
+    tags = registry.client.get_model_version("m", "2").tags
+    return [ServerCounts.parse(value) for key, value in tags.items() if key.startswith(COUNTS_TAG)]
+
+
+def requests_told(registry: Registry) -> int:
+    """How many requests all servers together have counted at a share of 50 %."""
+    total = sum((one.counts for one in told(registry)), RolloutCounts())
+    return total.of(50, "canary", "requests") + total.of(50, "production", "requests")
+
+
+def wait_for_two(server: Server) -> None:
+    """Wait until a server knows of another one: two need eleven failures at 50 %, one ten."""
+    wait_for(lambda: (canary(server).get("abort") or {}).get("at") == 11)
 
 
 def arm_of(server: Server, key: str) -> str:
@@ -139,6 +159,7 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     roll_out(registry)
     for server in servers:
         wait_for_canary(server)
+        wait_for_two(server)
     with Load(servers[0], check=right) as load:
         for server in servers:
             wait_for(lambda server=server: len(server.hosts()) == 1)
@@ -147,7 +168,32 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     assert "canary" not in registry.client.get_registered_model("m").aliases
     state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
     assert "production 0 of" in state
+    assert state.endswith("the limit is 1 of 400")
     assert state in canary(servers[0])["problem"]
+    wait_for(lambda: not told(registry))
+
+
+def test_servers_tell_what_they_count_and_one_that_starts_again_adds_to_it(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    for tag, value in (("cloche.rollout_run_id", "run"), ("cloche.rollout", "running: 50 %")):
+        registry.client.set_model_version_tag("m", "2", tag, value)
+    roll_out(registry)
+    servers = [serve().wait_until_ready() for _ in range(2)]
+    for server in servers:
+        wait_for_two(server)
+        arms_of(server, range(20))
+    wait_for(lambda: requests_told(registry) == 40)
+    servers[0].end()
+    assert sorted(one.percent for one in told(registry)) == [0, 50]
+    again = serve().wait_until_ready()
+    wait_for_canary(again)
+    arms_of(again, range(10))
+    wait_for(lambda: requests_told(registry) == 50)
+    registry.client.delete_registered_model_alias("m", "canary")
+    wait_for(lambda: [one.percent for one in told(registry)] == [0, 0, 0])
+    assert {one.run_id for one in told(registry)} == {"run"}
 
 
 def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
@@ -245,6 +291,8 @@ def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) ->
     server = serve("--workers", "2").wait_until_ready()
     roll_out(registry)
     wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: "--workers 1" in (server.state().get("shadow", {}).get("problem") or ""))
     assert server.get("/readyz").status_code == 200
     assert "x-model-arm" not in server.predict().headers
     wait_for_canary(serve("--workers", "1").wait_until_ready())

@@ -168,6 +168,27 @@ def test_a_canary_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None
     assert pairs == {(1, 1), (2, 2)}
 
 
+def test_a_shadow_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None:
+    name_stage(pair, "2", "models:/s/2")
+    server = serve().wait_until_ready()
+    pair.client.set_model_version_tag("m", "2", "cloche.shadow_percent", "50")
+    pair.promote("2", alias="shadow")
+    wait_for(lambda: server.state().get("shadow", {}).get("ready"))
+    with Load(server, check=tells_its_versions) as load:
+        wait_for(lambda: min(counts_of(server).values()) > 0)
+    assert not load.failures
+    assert set(load.outcomes) == {"1"}
+    told = server.state()["shadow"]
+    assert told["baseline"]["differences"] == 0
+    assert told["differences"] == told["compared"]  # another stage and model, another number
+
+
+def counts_of(server: Server) -> dict[str, int]:
+    """The numbers of answers of a shadow, and of production again, that were compared."""
+    told = server.state()["shadow"]
+    return {"shadow": told["compared"], "baseline": told["baseline"]["compared"]}
+
+
 def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
     server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
     said = {

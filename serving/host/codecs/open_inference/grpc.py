@@ -8,10 +8,10 @@ from google.protobuf.message import DecodeError
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
     BYTES,
-    Output,
     Tensor,
     read_datatype,
     read_shape,
@@ -86,8 +86,9 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
-) -> Answer:
+    name: str, version: str, request: OpenInferenceRequest,
+    outputs: Sequence[OutputTensor], rows: int,
+) -> Answer:  # fmt: skip
     """Write the answer of a version of a model, with raw tensors if the request's were raw.
 
     In this protocol either all tensors of a message are raw or none, so all are raw if a tensor has
@@ -106,6 +107,21 @@ def write(
             cells = one.values if one.datatype == BYTES else one.values.ravel().tolist()
             getattr(tensor.contents, _CONTENTS[one.datatype]).extend(cells)
     return Answer(200, BINARY_BODY, rows, response.SerializeToString())
+
+
+def values(body: bytes, _: int) -> dict[str, Any]:
+    """Return shape, elements and gaps of each output in an answer, by name."""
+    response, found = _Response.FromString(body), {}
+    raw = response.raw_output_contents
+    for at, one in enumerate(response.outputs):
+        shape = tuple(one.shape)
+        cells = (
+            Tensor(one.name, one.datatype, shape, memoryview(raw[at])).cells()
+            if raw
+            else getattr(one.contents, _CONTENTS[one.datatype])
+        )
+        found[one.name] = [list(shape), list(cells), one.parameters["missing"].string_param]
+    return found
 
 
 def error_answer(error: RequestRefused | UnsupportedMediaType) -> Answer:
