@@ -15,6 +15,7 @@ class PoolSettings:
         host_memory: The memory in bytes above which a replica is renewed; 0 for no limit.
         low_priority: Whether the hosts yield to all others, because nobody waits for their answers.
         twin: The digest of the accelerated twin that may answer; empty for none.
+        as_stage: Whether the version answers with tables for the next version of a staged pool.
     """
 
     replicas: int
@@ -25,3 +26,4 @@ class PoolSettings:
     host_memory: int = 0
     low_priority: bool = False
     twin: str = ""
+    as_stage: bool = False

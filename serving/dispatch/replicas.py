@@ -148,6 +148,7 @@ class Replicas:
         replica = await self._spawn()
         version = {
             "path": str(self._path), "twin": self._settings.twin,
+            "as_stage": self._settings.as_stage,
             "twin_first": twin_first, "low_priority": low_priority,
             "stays_low": self._settings.low_priority, **self._label,
         }  # fmt: skip

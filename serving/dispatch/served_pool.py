@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from cloche.serving.queue.prediction_request import PredictionRequest
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 
 class Successor(Protocol):
@@ -18,13 +19,7 @@ class Successor(Protocol):
 
 
 class ServedPool(Protocol):
-    """All replicas of a version, and of the stages before it, which start and end together.
-
-    Attributes:
-        retry: Whether a request whose host was lost is given to another host.
-    """
-
-    retry: bool
+    """All replicas of a version, and of the stages before it, which start and end together."""
 
     @property
     def model(self) -> str:
@@ -49,6 +44,13 @@ class ServedPool(Protocol):
     @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
+
+    @property
+    def retry(self) -> bool:
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set which versions may be asked again, as the registry has it now."""
 
     async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica, unless it is loaded beside another version, and take over from that.

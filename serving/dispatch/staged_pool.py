@@ -9,6 +9,7 @@ drains it as a whole.
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cloche.registry.stage_fit import first_misfit
@@ -21,7 +22,9 @@ from cloche.serving.queue.prediction_request import (
     PredictionRequest,
     RequestEnded,
     StageProgress,
+    StageVisit,
 )
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _JSON = "application/json"
 _OK = 200
@@ -41,9 +44,7 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
-        current = [f"stage {title(pool.model, pool.version)}" for pool in self._pools[:-1]]
-        names = ",".join(self._stages)
-        self._progress = [StageProgress(names, one) for one in (*current, "")]
+        self._names = ",".join(self._stages)
 
     @property
     def model(self) -> str:
@@ -57,12 +58,13 @@ class StagedPool:
 
     @property
     def retry(self) -> bool:
-        """Whether the model is asked again by another host when one was lost."""
-        return self._last.retry
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+        return all(pool.retry for pool in self._pools)
 
-    @retry.setter
-    def retry(self, value: bool) -> None:
-        self._last.retry = value
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set which stages, and whether the model, may be asked again."""
+        for pool, version in zip(self._pools, resolved.with_stages, strict=True):
+            pool.follow_retries(version)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -201,14 +203,19 @@ class StagedPool:
 
     def _staged(self, request: PredictionRequest, place: int, item: Item) -> PredictionRequest:
         """Create the request to the pool at `place`, and note on the client's that it is there."""
-        request.stages = self._progress[place]
+        if request.stages is None or not place:
+            request.stages = StageProgress(self._names, request.attempts)
         # what earlier stages took is no wait for this one
         arrived = asyncio.get_running_loop().time() if place else request.arrived
-        return PredictionRequest(
+        pool = self._pools[place]
+        is_stage = pool is not self._last
+        visit = StageVisit(*((pool.model, pool.version) if is_stage else ("", "")), arrived)
+        request.stages.visits.append(visit)
+        return _StageRequest(
             rows=request.rows, size=max(request.size, len(item.table)), arrived=arrived,
-            deadline=request.deadline,
-            item=item._replace(as_table=place < len(self._pools) - 1),
+            deadline=request.deadline, item=item._replace(as_table=is_stage),
             receiver=_StageReceiver(self, request, place), client_left=request.unwanted,
+            attempts=request.stages.attempts, visit=visit,
         )  # fmt: skip
 
     def receive(self, request: PredictionRequest, place: int, answer: Answer) -> None:
@@ -260,6 +267,25 @@ class StagedPool:
             raise HostFailed(f"The stages cannot score the first one's input example: {said}")
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class _StageRequest(PredictionRequest):
+    """The request to one pool, which notes on the client's request when a host received it.
+
+    Attributes:
+        visit: Its entry in the progress of the client's request.
+    """
+
+    visit: StageVisit
+
+    def note_sent(self, now: float) -> None:
+        """Note that a host receives the request now."""
+        PredictionRequest.note_sent(self, now)  # no `super()`: slots make another class of this one
+        self.visit.sent_at = now
+        if isinstance(self.receiver, _StageReceiver):
+            client = self.receiver.request
+            client.attempts, client.sent_at = max(client.attempts, self.attempts), now
+
+
 class _StageReceiver:
     """Receives what the pool at one place answers to one request."""
 
@@ -287,6 +313,8 @@ def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]
     """Return the clients' requests to which some requests to a pool belong, as they came."""
     found = [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
     for request in found:
+        if request.stages is not None:
+            request.attempts = request.stages.attempts
         request.stages = None
     return found
 

@@ -28,6 +28,7 @@ from cloche.serving.queue.prediction_request import (
     STOPPED,
     PredictionRequest,
 )
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _FAILED = 400
 _MAX_ATTEMPTS = 2  # the second one on another host
@@ -74,6 +75,10 @@ class VersionPool:
         self._predict_seconds = metrics.predict_seconds.labels(**label)
         self._queue_seconds = metrics.queue_seconds.labels(**label)
         self._retries = metrics.retries.labels(model)
+
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set `retry` as the registry has it now."""
+        self.retry = resolved.retry
 
     @property
     def description(self) -> dict[str, Any]:
@@ -215,8 +220,7 @@ class VersionPool:
     def _start_batch(self, replica: Replica, batch: Sequence[PredictionRequest]) -> None:
         now = self._loop.time()
         for request in batch:
-            request.attempts += 1
-            request.sent_at = now
+            request.note_sent(now)
             self._queue_seconds.observe(now - request.arrived)
         self._running[replica] = batch
         replica.score(

@@ -193,6 +193,7 @@ function showNotices() {
   else if (shown) {
     if (shown.loading) told.push(["calm", `${versionName(shown.loading.version)} is being loaded since ${clock(new Date(shown.loading.since))}. ${shown.version === null ? "" : "The one before answers until it is warm."}`]);
     else if (shown.problem) told.push([shown.version === null ? "calm" : "warn", shown.problem]);
+    if (shown.warning) told.push(["warn", shown.warning]);
   }
   renew(byId("notices"), told, () => told.map(([kind, text]) => el("p", { class: `notice ${kind}` }, text)));
   byId("main").classList.toggle("stale", lost !== null);

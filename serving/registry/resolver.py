@@ -209,7 +209,7 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
         twin=twin,
         model=found.name,
         retry=tags.get(RETRY_TAG) != OFF,
-        before=tags.get(BEFORE_TAG, ""),
+        before=tags.get(BEFORE_TAG, "").strip(),
         canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
         shadow_percent=tags.get(SHADOW_PERCENT_TAG, ""),
         rollout=tags.get(ROLLOUT_TAG, ""),

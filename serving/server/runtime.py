@@ -208,7 +208,12 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
     )
 
     def make_one(
-        name: str, resolved: ResolvedVersion, fetched: Fetched, *, low_priority: bool
+        name: str,
+        resolved: ResolvedVersion,
+        fetched: Fetched,
+        *,
+        low_priority: bool,
+        as_stage: bool = False,
     ) -> VersionPool:
         path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
@@ -216,6 +221,7 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             pool_settings,
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
+            as_stage=as_stage,
         )
         if low_priority:
             own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
@@ -233,7 +239,7 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         if not stages:
             return pool
         before = [
-            make_pool(one.name, one, place)
+            make_pool(one.name, one, place, as_stage=True)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)

@@ -38,7 +38,7 @@ class VersionOnWorkers:
         self.version = resolved.version
         self.description: dict[str, Any] = {}
         self._fleet = fleet
-        self._retry = resolved.retry
+        self._resolved = resolved
         self._load: dict[str, Any] = {
             "key": self.key, "model": model, "resolved": asdict(resolved),
             "fetched": [(str(path), str(python) if python else None) for path, python in fetched],
@@ -61,15 +61,16 @@ class VersionOnWorkers:
 
     @property
     def retry(self) -> bool:
-        """Whether a request whose host was lost is given to another host."""
-        return self._retry
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+        return all(one.retry for one in self._resolved.with_stages)
 
-    @retry.setter
-    def retry(self, retry: bool) -> None:
-        if retry != self._retry:
-            self._retry = retry
-            self._load["resolved"] = {**self._load["resolved"], "retry": retry}
-            self._fleet.tell("retry", key=self.key, retry=retry)
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Have the workers set which versions may be asked again."""
+        before, now = ([one.retry for one in of.with_stages] for of in (self._resolved, resolved))
+        if now != before:
+            self._resolved = resolved
+            self._load["resolved"] = asdict(resolved)
+            self._fleet.tell("retry", key=self.key, resolved=self._load["resolved"])
 
     async def start(self, *, another_serves: bool = True) -> None:
         """Load the version on all workers that lack it, and have all switch to it.

@@ -36,7 +36,7 @@ class WorkerPools:
         """The calls of the parent that concern versions."""
         return {
             "models": self._set_models, "load": self._load, "complete": self._complete,
-            "switch": self._switch, "resume": self._resume, "retry": self._set_retry,
+            "switch": self._switch, "resume": self._resume, "retry": self._follow_retries,
             "close": self._close, "state": self._state,
         }  # fmt: skip
 
@@ -99,9 +99,9 @@ class WorkerPools:
         if (pool := self._pools.get(key)) is not None:
             pool.resume()
 
-    async def _set_retry(self, key: int, retry: bool) -> None:
+    async def _follow_retries(self, key: int, resolved: dict[str, Any]) -> None:
         if (pool := self._pools.get(key)) is not None:
-            pool.retry = retry
+            pool.follow_retries(ResolvedVersion.from_json(resolved))
 
     async def _close(self, key: int) -> None:
         """Close a version pool, or give up its load."""

@@ -92,9 +92,9 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         console.width = _PIPE_WIDTH
     if len(models) > _FEW:
         console.print(_lines(found))
-        return
     for one in found:
-        console.print(_table(one))
+        if len(models) <= _FEW:
+            console.print(_table(one))
         for version in one.versions:
             _print_stages(console, one.name, version)
         for arm in arms[one.name]:

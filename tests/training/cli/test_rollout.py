@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from cloche.main import exit_code
 from cloche.training.cli.promote import promote
 from cloche.training.cli.rollout import rollout
 from cloche.training.errors import RegistryError, RolloutAborted
@@ -85,6 +86,7 @@ def test_an_abort_is_raised_with_its_reason(two, server, at_once):
     server.fails = 0.3
     done = run(MODEL, *at_once)
     assert isinstance(done.exception, RolloutAborted)
+    assert exit_code(done.exception) == 3
     assert "version 2 was aborted: the canary failed" in str(done.exception)
     assert "version 2 was aborted" not in done.stdout  # the message of the error says it
     shown = run("status", MODEL, "--version", "2").stdout
