@@ -22,10 +22,12 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
 GOOD, FAILS, DIES, HANGS, NAN, REFUSES = "good", "fails", "dies", "hangs", "nan", "refuses"
-ALL_FAIL = "all fail"
+ALL_FAIL, FAILS_RARELY = "all fail", "fails rarely"
 DIFFERS, SLOW = "differs", "slow"  # of shadows
 FAULTS = (FAILS, DIES, HANGS, NAN, REFUSES)
-_EVERY = {FAILS: 20, DIES: 50, HANGS: 20, NAN: 20, ALL_FAIL: 1, DIFFERS: 20, SLOW: 1}
+_EVERY = {
+    FAILS: 20, DIES: 50, HANGS: 20, NAN: 20, ALL_FAIL: 1, FAILS_RARELY: 500, DIFFERS: 20, SLOW: 1
+}  # fmt: skip
 
 
 class Canary(PythonModel):
@@ -45,7 +47,7 @@ class Canary(PythonModel):
         turns = [next(self.calls) for _ in answers]
         if every := _EVERY.get(self.fault):
             bad = [turn % every == 0 for turn in turns]
-            if self.fault == FAILS:  # also when the request is then scored alone
+            if self.fault in (FAILS, FAILS_RARELY):  # also when the request is then scored alone
                 bad = [turn % every < 2 for turn in turns]
             if any(bad):
                 deed(self.fault)()
@@ -61,7 +63,8 @@ def deed(fault: str) -> Callable[[], object]:
         raise ValueError("not this time")
 
     return {
-        FAILS: fail, ALL_FAIL: fail, HANGS: lambda: time.sleep(3600), NAN: lambda: None,
+        FAILS: fail, ALL_FAIL: fail, FAILS_RARELY: fail, NAN: lambda: None,
+        HANGS: lambda: time.sleep(3600),
         DIES: lambda: os.kill(os.getpid(), signal.SIGKILL),
         DIFFERS: lambda: None, SLOW: lambda: time.sleep(2),
     }[fault]  # fmt: skip

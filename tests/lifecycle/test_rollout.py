@@ -1,17 +1,28 @@
 """A rollout from end to end: servers count what clients ask, and the driver walks by the counts."""
 
+import contextlib
 import json
+import os
+import random
 import shutil
+import signal
 import subprocess
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from tests import warm
+from tests.broken_servers import answering, bad_gateway
 from tests.lifecycle import make_canaries as made
 from tests.lifecycle.registry import Registry, Serve
 from tests.lifecycle.test_canary import register, right, saved
-from tests.online import Load, wait_for
+from tests.online import COMMAND, Load, Server, tracking_server, wait_for
 from tests.shell import environment
 
 pytestmark = pytest.mark.slow
@@ -23,21 +34,56 @@ at_least: {minutes: 0, requests: 30}
 failures: {margin: 0.2}
 slow: null
 """
+ONE_STEP = """
+steps: [50]
+at_least: {minutes: 0, requests: 50}
+failures: {margin: %s}
+slow: null
+"""
+AWAY_SECONDS = 30.0
+
+
+@contextmanager
+def driving(
+    registry: Registry, plan: str, *arguments: str, version: str = "2", uri: str = ""
+) -> Iterator[subprocess.Popen[str]]:
+    """`cloche rollout` of a version that has passed the gate, killed if it has not ended."""
+    for key, value in {"gate": "passed", "digest": ""}.items():
+        registry.client.set_model_version_tag("m", version, f"cloche.{key}", value)
+    (registry.directory / "plan.yaml").write_text(plan)
+    command = ["rollout", "m", "--version", version, "--plan", "plan.yaml", "--poll", "0.5"]
+    driver = subprocess.Popen(
+        [warm.python(), "-m", "cloche", *command, *arguments], cwd=registry.directory,
+        env=environment() | {"MLFLOW_TRACKING_URI": uri or registry.uri}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield driver
+    finally:
+        driver.kill()
+        driver.communicate(timeout=60)
+
+
+def end_of(driver: subprocess.Popen[str], code: int = 0) -> str:
+    """What a driver wrote until it ended with an exit code."""
+    output, errors = driver.communicate(timeout=300)
+    assert driver.returncode == code, output + errors
+    return output if code == 0 else errors
 
 
 def roll_out(registry: Registry, plan: str, *arguments: str, code: int = 0) -> str:
-    """Roll version 2 out, as if it had passed the gate; what the command wrote."""
-    for key, value in {"gate": "passed", "digest": ""}.items():
-        registry.client.set_model_version_tag("m", "2", f"cloche.{key}", value)
-    (registry.directory / "plan.yaml").write_text(plan)
-    command = ["rollout", "m", "--version", "2", "--plan", "plan.yaml", "--poll", "0.5"]
-    done = subprocess.run(
-        [warm.python(), "-m", "cloche", *command, *arguments], cwd=registry.directory,
-        env=environment() | {"MLFLOW_TRACKING_URI": registry.uri}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout if code == 0 else done.stderr
+    """Roll version 2 out; what the command wrote."""
+    with driving(registry, plan, *arguments) as driver:
+        return end_of(driver, code)
+
+
+def aliases(registry: Registry) -> dict[str, str]:
+    return {k: str(v) for k, v in registry.client.get_registered_model("m").aliases.items()}
+
+
+def wait_for_aliases(registry: Registry, expected: dict[str, str]) -> None:
+    """Wait until the model has these aliases."""
+    wait_for(lambda: expected.items() <= aliases(registry).items())
 
 
 def register_twin_versions(registry: Registry) -> None:
@@ -78,4 +124,99 @@ def test_a_version_that_fails_ends_its_rollout_and_costs_no_caller(
         said = roll_out(registry, PLAN, code=3)
     assert not load.failures
     assert "version 2 was aborted: the canary failed" in said
-    assert registry.client.get_registered_model("m").aliases.keys() == {"production"}
+    assert aliases(registry) == {"production": "1"}
+
+
+@pytest.mark.breadth  # tests/training/rollout/test_kills.py kills a driver at each of its writes
+def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    server = serve().wait_until_ready()
+
+    def percent() -> str:
+        return registry.client.get_model_version("m", "2").tags.get("cloche.canary_percent", "")
+
+    with Load(server, check=right) as load:
+        with driving(registry, PLAN):
+            wait_for(lambda: percent() == "20")
+        assert aliases(registry) == {"production": "1", "canary": "2"}
+        assert "goes on: 50 % of the callers, step 2 of 2" in roll_out(registry, PLAN)
+        server.wait_for_version("2")
+    assert not load.failures
+    assert aliases(registry) == {"production": "2", "previous": "1"}
+
+
+@pytest.mark.breadth
+def test_a_version_that_fails_one_of_500_requests_is_not_promoted(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.FAILS_RARELY)
+    server = serve().wait_until_ready()
+    with Load(server, check=right, clients=16, pause=0.0) as load:
+        roll_out(registry, ONE_STEP % 0.001, code=3)
+    assert not load.failures
+    assert aliases(registry) == {"production": "1"}
+
+
+@contextmanager
+def switched(url: str) -> Iterator[tuple[str, threading.Event]]:
+    """The address of what stands before a registry, and answers for it while an event is set."""
+    away = threading.Event()
+
+    def answer(handler: Any, body: bytes) -> None:
+        if away.is_set():
+            bad_gateway(handler, body)
+            return
+        response = requests.request(
+            handler.command, url + handler.path, data=body, timeout=60,
+            headers={"content-type": handler.headers.get("content-type") or "application/json"},
+        )  # fmt: skip
+        handler.reply(response.status_code, response.content, response.headers["content-type"])
+
+    with answering(answer) as address:
+        yield address, away
+
+
+def kill_a_host(servers: Sequence[Server], chance: random.Random) -> None:
+    """Kill a host of a server, of either arm."""
+    if hosts := chance.choice(servers).hosts():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(hosts), signal.SIGKILL)
+
+
+@pytest.mark.breadth
+@pytest.mark.timeout(1500)
+def test_twenty_rollouts_in_a_row_end_as_they_should_whatever_is_lost_meanwhile(
+    registry: Registry, serve: Serve, tmp_path: Path
+) -> None:
+    """Good and bad versions, a killed host in each, and a registry that is away now and then."""
+    chance = random.Random(11)  # noqa: S311  # no secret
+    faults = [made.GOOD] * 10 + [*made.FAULTS] * 2
+    chance.shuffle(faults)
+    register(registry, *faults)
+    with tracking_server(registry.uri, tmp_path) as url, switched(url) as (address, away):
+        start = ("--request-timeout", "6")
+        servers = [
+            serve(*start, program=COMMAND, MLFLOW_TRACKING_URI=address).wait_until_ready()
+            for _ in range(2)
+        ]
+        expected = {"production": "1"}
+        with Load(servers[0], check=right) as load, Load(servers[1], check=right) as other:
+            for version, fault in enumerate(faults, 2):
+                number, good = str(version), fault == made.GOOD
+                with driving(registry, ONE_STEP % 0.01, version=number, uri=address) as driver:
+                    wait_for_aliases(registry, {"canary": number})
+                    if version % 7 == 0:
+                        away.set()
+                        time.sleep(AWAY_SECONDS)
+                        away.clear()
+                    kill_a_host(servers, chance)
+                    end_of(driver, 0 if good else 3)
+                if good:
+                    expected = {"production": number, "previous": expected["production"]}
+                wait_for_aliases(registry, expected)
+                wait_for(lambda: "canary" not in aliases(registry))
+                for server in servers:
+                    server.wait_for_version(expected["production"])
+        assert not load.failures + other.failures
