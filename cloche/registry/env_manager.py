@@ -29,11 +29,12 @@ from packaging.requirements import Requirement
 
 from cloche.processes.child_variables import for_builds
 from cloche.processes.private_folders import make_private
+from cloche.registry.chain_members import members
 from cloche.registry.installed_packages import PythonEnv, python_env, python_version
 from cloche.values.progress import Say
 
 LOCAL = "local"
-_COMPLETE = ".complete"
+_COMPLETE = ".complete"  # the file that says which manager has built an environment
 _OLDEST = (3, 11)  # the oldest Python that runs the code of batch workers and of the gate
 # A host needs only the packages of its model. Batch workers and the gate need these besides; the
 # package `mlflow`, unlike `mlflow-skinny`, requires them.
@@ -127,18 +128,41 @@ def interpreter(
 ) -> str:
     """Return the interpreter that runs the version at `artifacts`; empty for the current one.
 
+    Of a chain, each version gets its environment, and the interpreter is that of the last one. It
+    finds those of the others by `interpreter_beside`.
+
     Args:
-        artifacts: The folder of the version's artifacts.
+        artifacts: The folder of the version's artifacts, or of a chain.
         manager: `local`, `uv` or `virtualenv`.
         cache: The folder for versions and environments.
         say: Called with a message before an environment is built, which takes a while.
         also: Additional requirements, as lines for pip.
 
     Raises:
-        NotBuilt: The version's Python is too old, or the environment cannot be built.
+        NotBuilt: A version's Python is too old, or its environment cannot be built.
     """
-    if manager == LOCAL:
+    python = ""
+    for name, folder in members(artifacts) if manager != LOCAL else ():
+        try:
+            python = _interpreter(folder, manager, cache, say, also)
+        except NotBuilt as error:
+            raise NotBuilt(f"{name}: {error}" if name else str(error)) from error
+    return python
+
+
+def interpreter_beside(artifacts: Path) -> str:
+    """Return the interpreter of a version's environment, from an environment of the same cache.
+
+    Empty if it is the current one, or the current one is not of a cache.
+    """
+    here = Path(sys.prefix)
+    if not (manager := _text(here / _COMPLETE)):
         return ""
+    _, name = _environment(artifacts, manager)
+    return "" if name == here.name else str(here.with_name(name) / "bin" / "python")
+
+
+def _interpreter(artifacts: Path, manager: str, cache: Path, say: Say, also: Sequence[str]) -> str:
     python = python_version(artifacts)
     if tuple(map(int, python.split("."))) < _OLDEST:
         raise NotBuilt(
@@ -168,21 +192,18 @@ def build(
     Raises:
         NotBuilt: The environment cannot be built.
     """
-    env = python_env(artifacts)
-    named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
-    ours = (*_cloche_requirements(named), *_twin_requirements(artifacts), *also)
-    env = replace(env, dependencies=(*env.dependencies, *ours))
-    identity = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    env, key = _environment(artifacts, manager, also)
     place = cache.absolute() / "environments" / key  # the installer has another working directory
     make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same environment
-        if not (place / _COMPLETE).exists():
+        complete = place / _COMPLETE
+        if not complete.exists():
             shutil.rmtree(place, ignore_errors=True)
             say(f"Building an environment with {manager} for Python {env.python}.")
             _make(manager, env, place, artifacts)
-            (place / _COMPLETE).touch()
+        if _text(complete) != manager:  # older releases wrote nothing into it
+            complete.write_text(manager)
     return place / "bin" / "python"
 
 
@@ -219,6 +240,16 @@ def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
             listed = Path(folder) / f"requirements.{uuid.uuid4().hex}.txt"
             listed.write_text("\n".join(lines))
             _run(*install, "-r", str(listed), folder=folder)
+
+
+def _environment(artifacts: Path, manager: str, also: Sequence[str] = ()) -> tuple[PythonEnv, str]:
+    """Return a version's environment, with what Cloche needs in it, and the name of its folder."""
+    env = python_env(artifacts)
+    named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
+    ours = (*_cloche_requirements(named), *_twin_requirements(artifacts), *also)
+    env = replace(env, dependencies=(*env.dependencies, *ours))
+    identity = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
+    return env, hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _cloche_requirements(requirements: str) -> list[str]:
