@@ -50,9 +50,9 @@ def _run(descriptor: int, name: str, folder: Path) -> None:
 
 def _answer(stream: Any, answer: pa.Table | Exception) -> None:
     supervisor.end_stray_fork()
-    failed = isinstance(answer, Exception)
-    stream.write(_encode(error_message(answer) if failed else None).encode() + b"\n")
-    if not failed:
+    error = error_message(answer) if isinstance(answer, Exception) else None
+    stream.write(_encode(error).encode() + b"\n")
+    if not isinstance(answer, Exception):
         with pa.ipc.new_stream(stream, answer.schema) as table:
             table.write_table(answer)
     stream.flush()

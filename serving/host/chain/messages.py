@@ -85,7 +85,7 @@ def rebuilt_error(message: dict[str, Any]) -> Exception:
     return error
 
 
-def _stream(table: pa.Table | None) -> bytes:
+def _stream(table: Any) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
