@@ -19,6 +19,7 @@ from mlflow.utils.virtualenv import _get_python_env
 
 from cloche.main import cloche
 from cloche.registry import env_manager
+from cloche.registry.cached_environments import interpreter_beside
 from cloche.registry.stage_chain import Member, write_chain
 
 RUN = env_manager._run
@@ -84,10 +85,10 @@ def test_each_version_of_a_chain_has_the_environment_that_it_has_alone(
     )
     assert len(commands) == 4
     assert (python, str(stage) != python) == (str(model), True)
-    assert env_manager.interpreter_beside(tmp_path / "stage") == ""
+    assert interpreter_beside(tmp_path / "stage") == ""
     monkeypatch.setattr(sys, "prefix", str(model.parents[1]))
-    assert env_manager.interpreter_beside(tmp_path / "stage") == str(stage)
-    assert env_manager.interpreter_beside(tmp_path / "model") == ""
+    assert interpreter_beside(tmp_path / "stage") == str(stage)
+    assert interpreter_beside(tmp_path / "model") == ""
 
 
 def test_the_version_of_a_chain_that_has_no_environment_is_named(tmp_path, chain):
