@@ -58,6 +58,7 @@ def test_what_several_versions_of_a_chain_lack_is_told_once(tmp_path: Path) -> N
     members = []
     for name, lines in (("s", "pandas==0.1\n"), ("m", "pandas==0.1\nabsent-package\n")):
         folder = tmp_path / name
+        folder.mkdir()
         Model().save(str(folder / "MLmodel"))
         (folder / "requirements.txt").write_text(lines)
         members.append(Member(name, folder))
