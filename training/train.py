@@ -14,7 +14,7 @@ from cloche.training.acceleration.original_model import OriginalModel, original_
 from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.acceleration.store import attach, twin_tags
 from cloche.training.dataset.checks.checks import check_split, check_table
-from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
+from cloche.training.dataset.checks.target_column import missing_target_note, rows_with_target
 from cloche.training.dataset.reading.datetimes import columns_with_zone, parse_times
 from cloche.training.dataset.reading.sources import load_table
 from cloche.training.dataset.reading.table import Table
@@ -27,7 +27,7 @@ from cloche.training.names import CHALLENGER
 from cloche.training.packaging.model import Package, log_package
 from cloche.training.packaging.profile import profile
 from cloche.training.packaging.signature import make_signature, model_inputs
-from cloche.training.pipeline.fit import fit
+from cloche.training.pipeline.fit import Fitted, fit
 from cloche.training.pipeline.search import Trial, run_search
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.schema import Recipe
@@ -109,56 +109,30 @@ def train(recipe: Recipe, say: Say) -> TrainedVersion:
             say(f"note: {warning}")
         with artifact_store_errors(Exception):
             record.record_recipe(recipe)
-            holdout_digest = _record_data(recipe, data)
+            digest = _record_data(recipe, data)
 
+        train_rows, holdout = data.split.train, data.split.holdout
         target = TargetSpec.from_column(
-            recipe.task,
-            data.split.train[recipe.target],
-            positive=recipe.positive,
-            threshold=recipe.threshold,
-        )
-        params = _tune(recipe, target, data.split.train, say) if recipe.search else {}
-        mlflow.log_params(
-            {f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()}
-        )
-        say(f"fitting {recipe.estimator.class_} on {len(data.split.train):,} rows")
-        inputs = model_inputs(data.split.train, recipe.columns)
-        fitted = fit(recipe, inputs, data.split.train[recipe.target], **params)
-
-        say(f"judging it on {len(data.split.holdout):,} held-out rows")
-        evaluation = evaluate(recipe, fitted, target, data.split.train, data.split.holdout, say=say)
+            recipe.task, train_rows[recipe.target],
+            positive=recipe.positive, threshold=recipe.threshold,
+        )  # fmt: skip
+        inputs = model_inputs(train_rows, recipe.columns)
+        fitted = _fit(recipe, target, train_rows, inputs, say)
+        say(f"judging it on {len(holdout):,} held-out rows")
+        evaluation = evaluate(recipe, fitted, target, train_rows, holdout, say=say)
         record.record_evaluation(recipe, evaluation)
 
         say("packaging and registering")
-        output = fitted.predict(inputs)
-        signature = make_signature(inputs, output)
-        complete = inputs.dropna().head(EXAMPLE_ROWS)
-        info = log_package(
-            Package(
-                recipe=recipe,
-                target=target,
-                fitted=fitted,
-                signature=signature,
-                example=(complete if len(complete) else inputs.head(EXAMPLE_ROWS)),
-                profile=profile(inputs, recipe.columns, output, _when(recipe, data.split.train)),
-                holdout={
-                    "artifact": record.HOLDOUT_ARTIFACT,
-                    "digest": holdout_digest,
-                    "rows": len(data.split.holdout),
-                },
-            )
-        )
+        package = _package(recipe, target, fitted, inputs, data.split, holdout_digest=digest)
+        info = log_package(package)
         tags = _accelerate(
-            recipe,
-            lambda: original_from_fitted(fitted, signature),
-            data.split.holdout,
-            info.model_id,
-            say,
-        )
+            recipe, lambda: original_from_fitted(fitted, package.signature), holdout,
+            info.model_id, say,
+        )  # fmt: skip
         card = model_card(
             recipe,
             evaluation,
-            rows={"train": len(data.split.train), "holdout": len(data.split.holdout)},
+            rows={"train": len(train_rows), "holdout": len(holdout)},
             source=data.table.source,
             run_id=run.info.run_id,
         )
@@ -177,6 +151,37 @@ def _record_data(recipe: Recipe, data: PreparedData) -> str:
 def _when(recipe: Recipe, train: "pd.DataFrame") -> "pd.Series[pd.Timestamp] | None":
     """Return the times of the training rows; None if the recipe does not split by time."""
     return parse_times(train, recipe.split.column) if isinstance(recipe.split, TimeSplit) else None
+
+
+def _fit(
+    recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, inputs: pd.DataFrame, say: Say
+) -> Fitted:
+    """Fit the pipeline, with the best parameters if the recipe searches them."""
+    params = _tune(recipe, target, train_rows, say) if recipe.search else {}
+    mlflow.log_params({f"model.{k}": v for k, v in {**recipe.estimator.params, **params}.items()})
+    say(f"fitting {recipe.estimator.class_} on {len(train_rows):,} rows")
+    return fit(recipe, inputs, train_rows[recipe.target], **params)
+
+
+def _package(
+    recipe: Recipe, target: TargetSpec, fitted: Fitted, inputs: pd.DataFrame, sides: Split, *,
+    holdout_digest: str,
+) -> Package:  # fmt: skip
+    """Describe the fitted pipeline by its training rows: signature, input example and profile."""
+    output, complete = fitted.predict(inputs), inputs.dropna().head(EXAMPLE_ROWS)
+    return Package(
+        recipe=recipe,
+        target=target,
+        fitted=fitted,
+        signature=make_signature(inputs, output),
+        example=complete if len(complete) else inputs.head(EXAMPLE_ROWS),
+        profile=profile(inputs, recipe.columns, output, _when(recipe, sides.train)),
+        holdout={
+            "artifact": record.HOLDOUT_ARTIFACT,
+            "digest": holdout_digest,
+            "rows": len(sides.holdout),
+        },
+    )
 
 
 def _tune(recipe: Recipe, target: TargetSpec, train_rows: pd.DataFrame, say: Say) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Whether what a stage answers fits what the next version takes, by their signatures.
 
-It fits if the stage answers each required column, and all columns have the same types by name.
-Hosts join rows of exactly these types (`serving/host/stages.py`), so also a type that MLflow would
-cast is refused, such as integer for long. The elements of arrays are not compared, nor tensors, nor
-columns without names.
+It fits if the stage answers each required column, and columns of the same name have the same type.
+Hosts join rows of exactly these types (`serving/host/staged_requests.py`), so a type that MLflow
+would cast, such as integer for long, is refused, too. Not compared are the elements of arrays,
+tensors, and columns without names.
 """
 
 import itertools

@@ -1,7 +1,8 @@
 """Evidence that the canary fails more often than production: an E-process over bad events.
 
-Whoever counts may look after every event and stop whenever they like. If the canary is no worse
-than tolerated, the evidence ever reaches 1/alpha with a chance of at most alpha (Ville 1939).
+The evidence may be read after every event, and counting may stop at any time. If the canary is no
+worse than tolerated, the chance that the evidence ever reaches 1/alpha is at most alpha (Ville
+1939).
 """
 
 import math
@@ -21,14 +22,13 @@ class AbortEvidence:
     `r` times as often as production, a bad event is the canary's with the chance
     `theta(r) = r*w / (r*w + 1 - w)`, whatever the traffic is and however often both fail. The
     evidence is a mixture of likelihood ratios of `theta(r)` to `theta(tolerated)` over several `r`.
-    Each is at most 1 on average if the ratio is at most the tolerated one, since it grows in `r`.
+    Each has a mean of at most 1 if the true ratio is at most the tolerated one.
     After Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data", NeurIPS 2022
     (arXiv:2011.03567), section 4, with a discrete mixture, so that the share may change.
 
     Bad events must be independent. A caller keeps its arm, so it counts once (`RecentKeys`), and
-    requests that fail together (a lost host, a batch) are one event. A failure of the canary that
-    production repeats is a failure of the request, and need not be counted: leaving it out is in
-    favour of the canary only.
+    requests that fail together (a lost host, a batch) are one event. A request that both arms fail
+    need not be counted: leaving it out can only favour the canary.
 
     Args:
         tolerated_ratio: Ratio of failure rates that is no reason to abort, above 0.
@@ -64,7 +64,7 @@ def log_mean_exp(logs: list[float]) -> float:
 
 @lru_cache(maxsize=64)
 def _logs(tolerated: float, percent: float) -> tuple[tuple[float, float], ...]:
-    """Return for each r the logarithms of the ratios of theta and of 1 - theta to the tolerated."""
+    """Return for each r the logarithms of theta and of 1 - theta, relative to the tolerated r."""
     odds = tolerated * percent / (100 - percent)
     shrinks = [math.log((1 + odds) / (1 + ratio * odds)) for ratio in _RATIOS]
     return tuple((shrink + math.log(r), shrink) for shrink, r in zip(shrinks, _RATIOS, strict=True))

@@ -1,7 +1,7 @@
 """The verdict on a step of the canary: advance, hold or abort, from the plan and the counts.
 
-The chance of a false abort that the plan allows is split in halves: one for all counts together,
-which whoever drives the rollout looks at, and one for servers that look at their own alone.
+The plan's chance of a false abort is split in half: one half is for the driver of the rollout, who
+judges the counts of all servers, and the other for the servers, each of which judges its own.
 """
 
 import math
@@ -12,7 +12,7 @@ from cloche.rollout.counts import Bad, RolloutCounts
 from cloche.rollout.plan import Plan
 from cloche.rollout.sample_ratio import log_e_mismatch
 from cloche.rollout.two_rates import Rate, log_e_within
-from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
+from cloche.rollout.verdict import EValue, Verdict, describe, percentage
 
 _HALVES = 2  # of the chance of a false abort
 _MISMATCH_ALPHA = 0.001
@@ -46,11 +46,11 @@ def judge_step(plan: Plan, counts: RolloutCounts, percent: float, minutes: float
     return Verdict("advance", tuple(one.sentence for one in proofs), evidence)
 
 
-def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None) -> Evidence:
+def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None) -> EValue:
     """Return the evidence that the canary fails too often; if it is proven, the rollout aborts.
 
-    It takes `FEWEST_EVENTS` bad events, and a rate above what the plan's ratio and margin tolerate,
-    so that nothing aborts for a difference with which the rollout may end in a promotion.
+    It needs at least `FEWEST_EVENTS` bad events, and a failure rate above what the plan's ratio and
+    margin tolerate: a difference that the plan would promote never aborts.
 
     Args:
         plan: Plan of the rollout.
@@ -82,13 +82,13 @@ def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None
             "a version that is no worse comes this far in at most 1 of "
             f"{math.exp(min(log_e, 40)):,.0f} rollouts, and the limit is 1 of {limit:,.0f}"
         )
-    return Evidence(
+    return EValue(
         "failures: worse", log_e, math.log(limit),
         f"the canary failed {describe(all_canary)}, production {describe(all_production)}; {said}",
     )  # fmt: skip
 
 
-def _mismatch(counts: RolloutCounts) -> Evidence:
+def _mismatch(counts: RolloutCounts) -> EValue:
     callers = [
         (
             percent,
@@ -109,13 +109,13 @@ def _mismatch(counts: RolloutCounts) -> Evidence:
             "which is not its share: look for a router, a cache or a retry that treats the arms "
             "differently"
         )
-    return Evidence(
+    return EValue(
         "callers: mismatch", log_e, limit,
         f"the canary got {listed or 'none'} of the callers, {said}",
     )  # fmt: skip
 
 
-def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> Iterator[Evidence]:
+def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> Iterator[EValue]:
     """Yield the evidence that the next share harms no more requests than the plan tolerates.
 
     The plan limits the harm to all requests. Of these the canary gets `s` percent at the next share
@@ -139,7 +139,7 @@ def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> It
         )
         if not proven:
             sentence += _needed(canary, production, tolerated, plan.alpha)
-        yield Evidence(f"{bad}: no worse", log_e, -math.log(plan.alpha), sentence)
+        yield EValue(f"{bad}: no worse", log_e, -math.log(plan.alpha), sentence)
 
 
 def _words(ratio: float, margin: float) -> str:

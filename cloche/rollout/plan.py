@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
-PLAN_TAG = "cloche.rollout_plan"
+from cloche.rollout.registry_keys import PLAN_TAG
 
 _BOUNDS = {
     "above": operator.gt, "at_least": operator.ge, "below": operator.lt, "at_most": operator.le,
@@ -55,7 +55,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """What each step takes at least, whatever the evidence says.
+    """The minimum of each step, whatever the evidence says.
 
     Attributes:
         minutes: Minutes of the step.
@@ -71,11 +71,12 @@ class Failures:
     """How much more often than production the canary may fail.
 
     Attributes:
-        ratio: Tolerated ratio of failure rates. Evidence that it is greater aborts the rollout, if
-            the canary has failed three times at least, and more often than both tolerate.
+        ratio: Tolerated ratio of failure rates. Evidence of a greater one aborts the rollout, once
+            the canary has failed at least three times, and more often than ratio and margin allow.
         margin: Tolerated difference of failure rates beyond the ratio, in all requests. A step is
-            taken on evidence that the canary is within both, widened by 100 / next share in
-            percent, because its failures are only that share of all: 20 times before 5 %.
+            taken on evidence that the canary is within ratio and margin. Both are widened by
+            100 / next share in percent, because the canary's failures are only that share of all:
+            before a share of 5 %, 20 times.
     """
 
     ratio: float = _number(1.0, at_least=1)
@@ -107,9 +108,9 @@ class Plan:
         deadline_hours: Hours without a step, after which people are told.
         failures: Limits for failures.
         slow: Limits for slow answers; None to judge no latency.
-        confidence: Chance that a version that is no worse than tolerated is not aborted, over the
-            whole rollout and all looks. Each proof for a step, and that of the shadow, has this
-            chance as well: a lower one aborts sooner, and lets worse versions advance.
+        confidence: Chance that a version within the tolerances is not aborted in the whole rollout,
+            however often it is judged. Each proof for a step or a shadow holds with this chance,
+            too. A lower one aborts sooner, and lets worse versions advance.
     """
 
     shadow: Shadow | None = None

@@ -6,9 +6,9 @@ import math
 class RecentKeys:
     """A filter that lets each caller count once in a window of time.
 
-    A caller keeps its arm. If its requests fail for reasons of their own, it would otherwise speak
-    against that arm with every one of them. When the filter is full, it forgets all keys and a new
-    window begins, so a caller counts again only after as many others.
+    A caller keeps its arm, so one whose requests fail for reasons of their own would otherwise
+    count against that arm with every request. When the filter is full, it forgets all keys and a
+    new window begins, so a caller counts again only after as many others.
 
     Args:
         seconds: Length of a window; infinity for one that ends when the filter is full.

@@ -5,13 +5,13 @@ import math
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.plan import Plan
 from cloche.rollout.two_rates import Rate, log_e_above, log_e_beyond, log_e_within
-from cloche.rollout.verdict import Evidence, Verdict, describe, percentage
+from cloche.rollout.verdict import EValue, Verdict, describe, percentage
 
 
 def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
     """Judge a shadow: advance on proof that few answers differ, and otherwise hold.
 
-    If many differ, people decide whether that is meant.
+    If many answers differ, people decide whether the difference is intended.
 
     Answers in which production differs from itself (the arm `baseline`) do not count against it.
     """
@@ -31,11 +31,11 @@ def judge_shadow(plan: Plan, counts: RolloutCounts) -> Verdict:
     exceeded = "which is not proven to be exceeded"
     if more >= limit:
         exceeded = "and that is proven to be exceeded: decide whether it is meant"
-    agrees = Evidence(
+    agrees = EValue(
         "differences: few", log_e_within(shadow, baseline, margin=margin), limit,
         f"{sentence}; {allowed}",
     )  # fmt: skip
-    differs = Evidence(
+    differs = EValue(
         "differences: many", more, limit,
         f"{sentence}; {allowed}, {exceeded}",
     )  # fmt: skip

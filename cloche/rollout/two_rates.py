@@ -45,14 +45,14 @@ class Rate:
 def log_e_within(canary: Rate, production: Rate, *, ratio: float = 1.0, margin: float) -> float:
     """Return the logarithm of the evidence that the canary is within what is tolerated.
 
-    If the canary is not, the evidence ever reaches 1/alpha with a chance of at most alpha. For the
-    sum S of n requests with mean m, `exp(t*S) / (1 - m + m*exp(t))^n` is a supermartingale for each
-    t, also if the chance of a bad request changes with time and m is its mean so far, because the
-    logarithm is concave. A mixture over t < 0 is evidence that an arm's mean is below m, one over
-    t > 0 that it is above. The product for both arms is a supermartingale, too; its minimum over
-    all pairs of means that are not within is the evidence. After Howard, Ramdas, McAuliffe and
-    Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences", Annals of Statistics
-    2021 (arXiv:1810.08240): sub-Bernoulli processes and discrete mixtures.
+    If the canary is not, the chance that the evidence ever reaches 1/alpha is at most alpha. If S
+    of n requests are bad and their mean rate is m, `exp(t*S) / (1 - m + m*exp(t))^n` is a
+    supermartingale for each t. That also holds if the rate changes with time and m is its mean so
+    far, because the logarithm is concave. A mixture over t < 0 is evidence that an arm's mean is
+    below m, and one over t > 0 that it is above. The product for both arms is a supermartingale,
+    too. Its minimum over all pairs of means that are not within is the evidence. After Howard,
+    Ramdas, McAuliffe and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences",
+    Annals of Statistics 2021 (arXiv:1810.08240): sub-Bernoulli processes and discrete mixtures.
 
     Args:
         canary: Requests of the canary, at a share that did not change.

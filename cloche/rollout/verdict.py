@@ -1,4 +1,4 @@
-"""Evidence beside its limit, and the verdict from it, in plain words."""
+"""E-values beside their limits, and the verdict from them, in plain words."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,15 +7,15 @@ from cloche.rollout.two_rates import Rate
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """One piece of evidence beside its limit.
+class EValue:
+    """Evidence for a claim, beside its limit.
 
-    Evidence is an e-value: if what it speaks for is untrue, it ever reaches 1/alpha with a chance
-    of at most alpha. All names with `log_e` are natural logarithms of such a number.
+    If the claim is untrue, the chance that the e-value ever reaches 1/alpha is at most alpha. All
+    names with `log_e` are natural logarithms of e-values.
 
     Attributes:
-        name: What is counted, a colon, and what the evidence is for, like `failures: no worse`.
-        log_e: Natural logarithm of the evidence.
+        name: What is counted, a colon, and the claim, like `failures: no worse`.
+        log_e: Natural logarithm of the e-value.
         log_limit: Natural logarithm of the limit at which it is proven.
         sentence: What it says, with numbers and limits.
     """
@@ -38,12 +38,12 @@ class Verdict:
     Attributes:
         decision: `advance` to the next step, `hold` in this one, or `abort`.
         reasons: Sentences that say why.
-        evidence: All evidence, also what decided nothing.
+        evidence: All e-values, including those that did not decide.
     """
 
     decision: Literal["advance", "hold", "abort"]
     reasons: tuple[str, ...]
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[EValue, ...] = ()
 
 
 def percentage(share: float) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from cloche.rollout.registry_keys import CANARY
 from cloche.serving import page
 from cloche.serving.api import routes
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.api.routes import Route
 from cloche.serving.api.state_pages import Page, StatePages
@@ -45,7 +45,7 @@ class App:
     def __init__(
         self,
         models: ServedModels,
-        predictions: Predictions,
+        predictions: PredictionService,
         state: StatePages,
         *,
         access: Authentication,

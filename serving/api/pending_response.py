@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 from cloche.serving.api.exchange import Exchange
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.processes.frames import Answer
 from cloche.serving.queue.prediction_request import RequestEnded
 from cloche.serving.web.asgi import ClientLeft, HttpError
@@ -14,7 +14,7 @@ class PendingResponse(ABC):
 
     __slots__ = ("_done", "exchange", "predictions")
 
-    def __init__(self, predictions: Predictions, exchange: Exchange) -> None:
+    def __init__(self, predictions: PredictionService, exchange: Exchange) -> None:
         self.predictions = predictions
         self.exchange = exchange
         self._done = False

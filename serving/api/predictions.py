@@ -57,7 +57,7 @@ _STOPPED = "The server ended before the model answered (--drain-timeout)."
 _CONTENT_TYPES = {TEXT_BODY: TEXT, BINARY_BODY: BINARY}
 
 
-class Predictions:
+class PredictionService:
     """Answers the prediction requests of one server."""
 
     def __init__(self, settings: Settings, deadlines: Deadlines, observer: RequestObserver) -> None:

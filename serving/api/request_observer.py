@@ -1,6 +1,6 @@
 """Records the end of every prediction request: spans, metrics and log lines.
 
-`Predictions` calls this for ASGI, which includes the clouds and a mounted application, and
+`PredictionService` calls this for ASGI, which includes the clouds and a mounted application, and
 `PendingResponse` for the fast path and for gRPC. A request that is refused before its model is
 known is no prediction request.
 """

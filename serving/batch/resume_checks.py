@@ -19,8 +19,8 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.job.pinned_job import Job, Layout, PinnedVersion
 from cloche.serving.batch.output.layout import Output
 from cloche.serving.batch.output.work_dir import WorkDir
+from cloche.serving.batch.scoring.batch_twin import choose_twin
 from cloche.serving.batch.scoring.kept_proofs import KeptProofs
-from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.batch.version_pinning import pin, pin_again
 from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from cloche.values import tensors

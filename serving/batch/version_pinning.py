@@ -29,7 +29,7 @@ from cloche.serving.registry.uri import ModelUri, parse
 
 
 def pin(uri: str, cache_directory: Path, before: str = "") -> PinnedVersion:
-    """Return the version that `uri` refers to now, with its stages; without stages, with its twin.
+    """Return the version that `uri` refers to now: with its stages, or else with its twin.
 
     Args:
         uri: The model URI.
@@ -87,7 +87,7 @@ def _pinned(
 
     Args:
         uri: The URI of the last one.
-        names: A name for each version, for those outside the registry.
+        names: The name of each version, which those outside the registry lack.
         versions: The versions, in the order of the rows.
         cache_directory: The directory of downloaded versions.
     """

@@ -12,8 +12,8 @@ from cloche.cli.spinner import steps
 from cloche.processes import quick_imports
 from cloche.registry import env_manager
 from cloche.serving.errors import SettingsError
-from cloche.serving.image.engine import ENGINES, find
-from cloche.serving.image.engine import build as build_image
+from cloche.serving.image.container_engine import ENGINES, find
+from cloche.serving.image.container_engine import build as build_image
 from cloche.values.passwords import without_password
 
 HELP = """Build an image that serves one version without a registry.

@@ -22,7 +22,7 @@ _CONNECTIONS = httpx2.Limits(
 _MAX_ANSWER = 128 * 1024 * 1024
 
 
-class Options(TypedDict, total=False):
+class ClientOptions(TypedDict, total=False):
     """The options of a client.
 
     Attributes:
@@ -90,9 +90,10 @@ class Client(_ClientBase):
     """The synchronous client. Threads may share one."""
 
     def __init__(
-        self, url: str, *, transport: httpx2.BaseTransport | None = None, **options: Unpack[Options]
-    ) -> None:
-        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        self, url: str, *, transport: httpx2.BaseTransport | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:  # fmt: skip
+        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `ClientOptions`."""
         super().__init__(url, **options)
         self._http = httpx2.Client(transport=transport, **self._connecting)
 
@@ -151,9 +152,9 @@ class AsyncClient(_ClientBase):
         url: str,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
-        **options: Unpack[Options],
+        **options: Unpack[ClientOptions],
     ) -> None:
-        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `Options`."""
+        """Make a client of the server at `url`, like http://127.0.0.1:8080; see `ClientOptions`."""
         super().__init__(url, **options)
         self._http = httpx2.AsyncClient(transport=transport, **self._connecting)
 

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE, INVALID_STATE
 
 from cloche import launch
-from cloche.serving.deployments.target import Options
+from cloche.serving.deployments.target import DeploymentOptions
 
 _ERRORS = {1: INTERNAL_ERROR, 2: INVALID_PARAMETER_VALUE, 3: INVALID_STATE}
 # Text in a message of `cloche promote` → the same advice for `mlflow deployments`.
@@ -26,7 +26,7 @@ _HINTS = {
 }
 
 
-def promote(name: str, version: str, options: Options) -> None:
+def promote(name: str, version: str, options: DeploymentOptions) -> None:
     """Run `cloche promote`: the gate judges a version, and `production` moves to it.
 
     Raises:

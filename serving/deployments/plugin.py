@@ -14,8 +14,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_
 
 from cloche.serving.deployments import command
 from cloche.serving.deployments.payload import encode
-from cloche.serving.deployments.server import Server, State
-from cloche.serving.deployments.target import Options, followed, server_url
+from cloche.serving.deployments.server import ServerProcess, State
+from cloche.serving.deployments.target import DeploymentOptions, followed, server_url
 from cloche.serving.deployments.versions import Versions
 from cloche.serving.registry.names import PRODUCTION
 
@@ -92,7 +92,7 @@ class ClocheDeployments(BaseDeploymentClient):
 
     def __init__(self, target_uri: str) -> None:
         super().__init__(target_uri)  # type: ignore[no-untyped-call]  # MLflow has no types here
-        self._server = Server(server_url(target_uri))
+        self._server = ServerProcess(server_url(target_uri))
         self._versions = Versions()
 
     def create_deployment(
@@ -199,7 +199,7 @@ class ClocheDeployments(BaseDeploymentClient):
         flavor: str | None,
         config: Mapping[str, Any] | None,
         endpoint: str | None,
-    ) -> tuple[Options, str]:
+    ) -> tuple[DeploymentOptions, str]:
         """Return the options and the alias to move, after a check of all arguments.
 
         Raises:
@@ -207,7 +207,7 @@ class ClocheDeployments(BaseDeploymentClient):
         """
         _check_flavor(flavor)
         _check_endpoint(endpoint)
-        options = Options.read(config)
+        options = DeploymentOptions.read(config)
         if not options.wait:
             return options, options.alias or PRODUCTION
         state = self._server.state()
@@ -226,7 +226,9 @@ class ClocheDeployments(BaseDeploymentClient):
             )
         return options, alias
 
-    def _deploy(self, name: str, uri: str, alias: str, options: Options) -> dict[str, Any]:
+    def _deploy(
+        self, name: str, uri: str, alias: str, options: DeploymentOptions
+    ) -> dict[str, Any]:
         version = self._versions.find(name, uri)
         if alias == PRODUCTION:
             command.promote(name, version, options)

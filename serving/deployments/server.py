@@ -18,7 +18,7 @@ _PAUSE = 0.2
 State = dict[str, Any]
 
 
-class Server:
+class ServerProcess:
     """A running `cloche serve`.
 
     Requests carry the API key in the environment variable CLOCHE_API_KEY, if it is set.

@@ -25,7 +25,7 @@ def server_url(target: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class DeploymentOptions:
     """The options of a deployment, from `-C NAME=VALUE` or `config`.
 
     Attributes:

@@ -18,7 +18,7 @@ from cloche.registry.permissions import explain_refusal
 from cloche.registry.stage_fit import Signature, is_known, misfit
 from cloche.registry.stage_names import title
 from cloche.registry.version_listing import files_of
-from cloche.serving.batch.scoring.twin import choose_twin
+from cloche.serving.batch.scoring.batch_twin import choose_twin
 from cloche.serving.doctor.check_result import CheckResult, fail, ok, warn
 from cloche.serving.errors import ServingError
 from cloche.serving.registry import uri

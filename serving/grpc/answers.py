@@ -16,7 +16,7 @@ from grpc import StatusCode
 
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.served_model import ServedModel
@@ -94,7 +94,7 @@ class Answers:
     """Answers calls about `models`."""
 
     def __init__(
-        self, models: ServedModels, predictions: Predictions,
+        self, models: ServedModels, predictions: PredictionService,
         is_ready: Callable[[], Awaitable[bool]], request_timeout: float,
     ) -> None:  # fmt: skip
         self._models = models
@@ -203,7 +203,7 @@ class _CallResponse(PendingResponse):
 
     __slots__ = ("_call", "timer")
 
-    def __init__(self, predictions: Predictions, exchange: Exchange, call: Call) -> None:
+    def __init__(self, predictions: PredictionService, exchange: Exchange, call: Call) -> None:
         super().__init__(predictions, exchange)
         self._call = call
         self.timer: asyncio.TimerHandle | None = None

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.stage_names import title
-from cloche.serving.host import marked_answers, stages
+from cloche.serving.host import marked_answers
 from cloche.serving.host.answers.error_answers import (
     BAD_REQUEST,
     INTERNAL_ERROR,
@@ -34,6 +34,7 @@ from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
+from cloche.serving.host.staged_requests import read_staged, score_staged_alone
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
@@ -182,7 +183,7 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                request = stages.read_staged(item, codec, self._decoder, self._subject(item))
+                request = read_staged(item, codec, self._decoder, self._subject(item))
             else:
                 request = codec.read(item)
             return marked_answers.checked(request) if request and item.mark_failures else request
@@ -207,9 +208,7 @@ class HostScorer:
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
-                answer = stages.score_staged_alone(
-                    item, codec, self._instrumented, self._subject(item)
-                )
+                answer = score_staged_alone(item, codec, self._instrumented, self._subject(item))
             else:
                 answer = codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:

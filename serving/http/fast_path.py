@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.pending_response import PendingResponse
-from cloche.serving.api.predictions import Predictions, item_of
+from cloche.serving.api.predictions import PredictionService, item_of
 from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.processes.frames import Answer
@@ -24,7 +24,7 @@ _REMEMBERED = 1024  # paths; there is a limit because the version in a path may 
 _PLAIN = frozenset(b"-_./@+:ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
-class Client(Protocol):
+class ClientConnection(Protocol):
     """The connection of a client, as far as the fast path uses it."""
 
     def has_left(self) -> bool:
@@ -41,7 +41,7 @@ class FastPath:
         self,
         target: Callable[[str], RouteTarget],
         models: ServedModels,
-        predictions: Predictions,
+        predictions: PredictionService,
         *,
         access: Authentication,
         hosts: AllowedHosts,
@@ -64,7 +64,7 @@ class FastPath:
         return self._targets.get(url) or self._find_target(url)
 
     def take(
-        self, client: Client, target: RouteTarget, url: bytes,
+        self, client: ClientConnection, target: RouteTarget, url: bytes,
         headers: Iterable[tuple[bytes, bytes]], body: bytes,
     ) -> bool:  # fmt: skip
         """Queue a request; False if it must go through ASGI after all."""
@@ -107,7 +107,9 @@ class _FastResponse(PendingResponse):
 
     __slots__ = ("_client",)
 
-    def __init__(self, predictions: Predictions, exchange: Exchange, client: Client) -> None:
+    def __init__(
+        self, predictions: PredictionService, exchange: Exchange, client: ClientConnection
+    ) -> None:
         super().__init__(predictions, exchange)
         self._client = client
 

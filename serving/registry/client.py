@@ -32,7 +32,7 @@ class Registry:
         self._starting = asyncio.Lock()
 
     async def call(self, method: str, time_limit: float, **about: Any) -> Any:
-        """Call a method of `cloche.serving.registry.service.Service` in the registry process.
+        """Call a method of `serving/registry/service.py`'s `RegistryService` in its process.
 
         Raises:
             VersionRefused: The registry answered, and the version cannot serve.

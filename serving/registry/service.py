@@ -38,7 +38,7 @@ _KINDS = {"fetch": "work", "environment": "work", "remember": "cache", "last_goo
 _logger = logging.getLogger(__name__)
 
 
-class Service:
+class RegistryService:
     """The methods that the front can call by name; they take and return JSON values."""
 
     def __init__(self, cache: Cache, cache_directory: Path) -> None:
@@ -99,7 +99,7 @@ class Service:
 
 def serve(front: socket.socket, cache_directory: Path) -> None:
     """Report that the process is ready, and answer requests until the front closes the socket."""
-    service = Service(Cache(cache_directory, registry_name()), cache_directory)
+    service = RegistryService(Cache(cache_directory, registry_name()), cache_directory)
     lock = threading.Lock()
 
     def answer(line: bytes) -> None:
@@ -115,7 +115,7 @@ def serve(front: socket.socket, cache_directory: Path) -> None:
             threads[kind].submit(answer, line)
 
 
-def _answer(service: Service, line: bytes) -> dict[str, Any]:
+def _answer(service: RegistryService, line: bytes) -> dict[str, Any]:
     call = json.loads(line)
     method: Callable[..., Any] = getattr(service, call["call"])
     kind: type[ServingError] = RegistryUnreachable

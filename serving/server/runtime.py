@@ -15,7 +15,7 @@ from typing import NamedTuple
 from cloche.registry.env_manager import LOCAL
 from cloche.rollout.registry_keys import CANARY
 from cloche.serving.api.app import App
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.production_model import ProductionModel
@@ -65,7 +65,7 @@ class Runtime(NamedTuple):
 
     application: Application
     models: ServedModels
-    predictions: Predictions
+    predictions: PredictionService
     state: StatePages
     access: Authentication
     fast_path: FastPath | None
@@ -141,7 +141,7 @@ async def request_handling(
     """Answer requests by `models` until the context is left."""
     deadlines = Deadlines()
     access = Authentication(settings.api_keys)
-    predictions = Predictions(settings, deadlines, RequestObserver(settings, metrics, traces))
+    predictions = PredictionService(settings, deadlines, RequestObserver(settings, metrics, traces))
     app = App(
         models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,

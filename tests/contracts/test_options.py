@@ -14,7 +14,7 @@ import cloche as package
 from cloche.main import COMMANDS, cloche
 from cloche.serving.batch.job.options import JobOptions as Job
 from cloche.serving.cli.serve import settings_of
-from cloche.serving.deployments.target import Options
+from cloche.serving.deployments.target import DeploymentOptions
 from cloche.serving.settings import Settings
 from cloche.training.promotion.promotion_request import PromotionRequest as Promotion
 
@@ -29,7 +29,7 @@ UNREAD = {
 }
 # record of options → by which names code has it
 RECORDS = {
-    Settings: "settings", Job: "request|self", Promotion: "request", Options: "options|asked",
+    Settings: "settings", Job: "request|self", Promotion: "request", DeploymentOptions: "options",
 }  # fmt: skip
 
 

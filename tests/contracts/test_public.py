@@ -9,7 +9,7 @@ import pytest
 import cloche.asgi
 import cloche.client
 from cloche.client import AsyncClient, Client, Prediction, Retries
-from cloche.serving.client.client import Options
+from cloche.serving.client.client import ClientOptions
 
 CLIENT = [
     "AnswerTooLarge", "AsyncClient", "Client", "ClientError", "DeadlineExceeded", "NotServed",
@@ -25,7 +25,7 @@ def test_the_names_are_these():
 
 def test_a_client_is_told_this():
     options = ["model", "version", "api_key", "timeout", "max_answer", "retries"]
-    assert list(Options.__annotations__) == options
+    assert list(ClientOptions.__annotations__) == options
     for kind in (Client, AsyncClient):
         assert list(inspect.signature(kind).parameters) == ["url", "transport", "options"]
         predict = inspect.signature(kind.predict)

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from cloche.serving.api.route_target import RouteTarget
 from cloche.serving.http.connection import Connection
-from cloche.serving.http.fast_path import Client, FastPath
+from cloche.serving.http.fast_path import ClientConnection, FastPath
 from cloche.serving.web.asgi import TEXT, ClientLeft, Receive, Scope, Send, read_body, respond
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
@@ -56,11 +56,13 @@ class Taking:
     def target(self, url: bytes) -> RouteTarget | None:
         return cast("RouteTarget", url) if url == b"/fast" else None
 
-    def take(self, client: Client, target: Any, url: bytes, headers: Any, body: bytes) -> bool:
+    def take(
+        self, client: ClientConnection, target: Any, url: bytes, headers: Any, body: bytes
+    ) -> bool:
         self._wait(self._turns, client, body)
         return True
 
-    def _wait(self, turns: int, client: Client, body: bytes) -> None:
+    def _wait(self, turns: int, client: ClientConnection, body: bytes) -> None:
         if turns:
             asyncio.get_running_loop().call_soon(self._wait, turns - 1, client, body)
         else:

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from cloche.training.accelerate_version import accelerate_version
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.errors import RegistryError, TwinRefused
 from tests.advice import words_of
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from cloche.training.acceleration.conversion.supported_estimators import adds_in_order, leaves
 from cloche.training.acceleration.original_model import OriginalModel
 from cloche.training.acceleration.proof.equivalence import TOLERANCE, Proof
-from cloche.training.acceleration.proof.twin import FORMAT, SCORES, ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import FORMAT, SCORES, ProvenTwin
 from cloche.training.pipeline.module_packages import packages_by_module
 
 _PACKAGES = ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")

@@ -15,7 +15,12 @@ import pandas as pd
 
 from cloche.training.acceleration.original_model import load_original
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import DOCUMENT_FILE, FOLDER, GRAPH_FILE, ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import (
+    DOCUMENT_FILE,
+    FOLDER,
+    GRAPH_FILE,
+    ProvenTwin,
+)
 from cloche.training.acceleration.proven_twin import PROOF_SECONDS, make_proven_twin
 from cloche.training.child_process import PROOF, run_module
 from cloche.training.dataset.reading.parquet import read_parquet, write_parquet

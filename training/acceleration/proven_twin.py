@@ -12,7 +12,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from cloche.training.acceleration.original_model import OriginalModel
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.errors import TwinRefused
 from cloche.values.redaction import describe_error
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from cloche.training.acceleration.proof.twin import FOLDER, ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import FOLDER, ProvenTwin
 from cloche.training.names import ACCELERATED, ACCELERATED_DIGEST
 
 KIND = "onnx"

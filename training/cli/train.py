@@ -2,7 +2,7 @@
 
 import json
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 from cloche import launch
 from cloche.cli.spinner import steps
 from cloche.processes import quick_imports
+
+if TYPE_CHECKING:
+    from cloche.training.train import TrainedVersion
 
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
 
@@ -59,12 +62,18 @@ def train(
             # before MLflow: skops searches all modules that exist for each function of numpy
             import skops.io  # noqa: F401, PLC0415
 
-            from cloche.training.tracking.model_card import format_value  # noqa: PLC0415
             from cloche.training.train import train as run_training  # noqa: PLC0415
 
         launch.interrupt_on_signals()
         trained = run_training(checked, say)
-    result: dict[str, Any] = {
+    if as_json:
+        click.echo(json.dumps(_document(trained), indent=2))
+    else:
+        _print(trained)
+
+
+def _document(trained: "TrainedVersion") -> dict[str, Any]:
+    return {
         "model": trained.name,
         "version": trained.version,
         "run_id": trained.run_id,
@@ -77,9 +86,11 @@ def train(
         },
         "notes": list(trained.evaluation.remarks),
     }
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
+
+
+def _print(trained: "TrainedVersion") -> None:
+    from cloche.training.tracking.model_card import format_value  # noqa: PLC0415
+
     table = Table(title=f"{trained.name} version {trained.version}, holdout", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cloche.training.measurements import Comparison, Measurements
-from cloche.training.recipe.criteria.criterion import Verdict
+from cloche.training.recipe.criteria.criterion import CriterionVerdict
 from cloche.training.recipe.criteria.gate import Gate
 
 
@@ -11,7 +11,7 @@ from cloche.training.recipe.criteria.gate import Gate
 class Decision:
     """All verdicts on one version, one for each criterion."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[CriterionVerdict, ...]
 
     @property
     def passed(self) -> bool:
@@ -19,7 +19,7 @@ class Decision:
         return not self.failed
 
     @property
-    def failed(self) -> tuple[Verdict, ...]:
+    def failed(self) -> tuple[CriterionVerdict, ...]:
         """The verdicts of the criteria that failed."""
         return tuple(verdict for verdict in self.verdicts if verdict.result == "failed")
 
@@ -47,13 +47,15 @@ def decide(gate: Gate, measurements: Measurements, *, allow_breaking: bool = Fal
     )
 
 
-def _loads(measurements: Measurements) -> Verdict:
+def _loads(measurements: Measurements) -> CriterionVerdict:
     reason = measurements.failures.get("load")
     if reason is not None:
-        return Verdict("loads", "in a fresh process", "no", "failed", f"does not load: {reason}")
+        return CriterionVerdict(
+            "loads", "in a fresh process", "no", "failed", f"does not load: {reason}"
+        )
     seconds = measurements.load_seconds
     found = "yes" if seconds is None else f"in {seconds:.1f} s"
-    return Verdict(
+    return CriterionVerdict(
         "loads",
         "in a fresh process",
         found,
@@ -62,34 +64,34 @@ def _loads(measurements: Measurements) -> Verdict:
     )
 
 
-def _example(measurements: Measurements) -> Verdict:
+def _example(measurements: Measurements) -> CriterionVerdict:
     name, required = "input example", "asked and answered as it is served"
     reason = measurements.failures.get("load") or measurements.failures.get("example")
     if reason is not None:
-        return Verdict(
+        return CriterionVerdict(
             name, required, "refused", "failed", f"the input example does not pass: {reason}"
         )
-    return Verdict(
+    return CriterionVerdict(
         name, required, "answered", "passed", "the input example is answered as it is served"
     )
 
 
-def _signature(comparison: Comparison | None, *, allow_breaking: bool) -> Verdict:
+def _signature(comparison: Comparison | None, *, allow_breaking: bool) -> CriterionVerdict:
     name, required = "signature", "fits production's clients"
     if comparison is None:
         sentence = "nothing serves yet, so no client depends on a signature"
-        return Verdict(name, required, "no production", "not applicable", sentence)
+        return CriterionVerdict(name, required, "no production", "not applicable", sentence)
     if not comparison.breaking_changes:
         sentence = f"clients of version {comparison.version} find its columns again"
-        return Verdict(name, required, "compatible", "passed", sentence)
+        return CriterionVerdict(name, required, "compatible", "passed", sentence)
     sentence = (
         f"breaks clients of version {comparison.version}: {'; '.join(comparison.breaking_changes)}"
     )
     found = f"{len(comparison.breaking_changes)} changed"
     if allow_breaking:
-        return Verdict(
+        return CriterionVerdict(
             name, required, found, "passed", f"{sentence} (accepted by --allow-breaking)"
         )
-    return Verdict(
+    return CriterionVerdict(
         name, required, found, "failed", f"{sentence}; --allow-breaking if they know of it"
     )

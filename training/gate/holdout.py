@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from cloche.registry.permissions import explain_refusal
-from cloche.training.dataset.checks.target import rows_with_target
+from cloche.training.dataset.checks.target_column import rows_with_target
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.formats import absent_columns
 from cloche.training.dataset.reading.sources import load_table

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mlflow import MlflowClient
 
 from cloche.training.dataset.checks.duplicates import record_numbers
-from cloche.training.dataset.checks.target import missing_target_note
+from cloche.training.dataset.checks.target_column import missing_target_note
 from cloche.training.errors import DataError, NotMeasured
 from cloche.training.evaluation.intervals import (
     Interval,
@@ -25,7 +27,7 @@ from cloche.training.gate.fetched_version import FetchedVersion
 from cloche.training.gate.holdout import Holdout, fetch_holdout, require_inputs
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import ProbeResult, probe
-from cloche.training.gate.signature import breaking_changes
+from cloche.training.gate.signature_changes import breaking_changes
 from cloche.training.measurements import Comparison, Measurements, Slice, Stage
 from cloche.values.progress import Say
 
@@ -77,83 +79,89 @@ def measure(
     target = policy.target_of(truth)
     inputs = [name for name in holdout.frame.columns if name != policy.target]
     records = record_numbers(holdout.frame, inputs, policy.target)
-
-    notes: list[str] = []
-
-    def probe_and_score(model: FetchedVersion) -> tuple[ProbeResult, Pairs | None]:
-        if model.misfit:
-            return ProbeResult({"load": model.misfit}), None
-        say(f"probing {model.label} on {len(truth):,} rows")
-        try:
-            probe_result = probe(
-                model.folder,
-                holdout.frame,
-                target,
-                target_column=policy.target,
-                features=policy.features,
-                output=policy.output,
-                latency=model is candidate,  # no criterion asks for production's
-                timeout=timeout,
-                extra_names=extra_names,
-                interpreter=interpreter,
-            )
-        except NotMeasured as error:
-            if model is production and allow_breaking:
-                return ProbeResult({"load": str(error)}), None
-            raise NotMeasured(
-                f"{model.label} could not be judged, and nothing was written about it: {error}"
-            ) from error
-        if probe_result.mismatches:
-            mismatches = ", ".join(probe_result.mismatches)
-            notes.append(
-                f"{model.label} was measured where it was not logged: {mismatches}; "
-                "--env-manager uv measures each version in an environment of its own"
-            )
-        predictions = probe_result.predictions
-        return probe_result, None if predictions is None else Pairs.pair(truth, predictions)
-
-    probe_result, pairs = probe_and_score(candidate)
-    comparison = None
-    if production is not None:
-        production_probe, production_pairs = probe_and_score(production)
-        say("comparing the two, row by row")
-        both = (
-            (pairs, production_pairs)
-            if pairs is not None and production_pairs is not None
-            else None
+    start_probe = partial(
+        probe, holdout=holdout.frame, target=target, target_column=policy.target,
+        features=policy.features, output=policy.output,
+        timeout=timeout, extra_names=extra_names, interpreter=interpreter,
+    )  # fmt: skip
+    probed = _probe(candidate, truth, partial(start_probe, latency=True), say)
+    notes, comparison = list(_environment_notes(candidate, probed)), None
+    if production is not None:  # no criterion asks for its latency
+        serving = _probe(
+            production, truth, partial(start_probe, latency=False), say, may_fail=allow_breaking
         )
+        notes += _environment_notes(production, serving)
+        say("comparing the two, row by row")
         comparison = replace(
-            _comparison(policy, production, production_probe, both, records),
+            _comparison(policy, production, serving, probed, records),
             breaking_changes=(
                 (f"what they send is not known: {production.misfit}",)
                 if production.misfit
                 else breaking_changes(production.model.signature, candidate.model.signature)
             ),
         )
+    measurements = _measurements(policy, holdout, probed, comparison)
+    say("drawing intervals")
+    found = _intervals(policy, probed.pairs, records)
+    notes += _notes(holdout, production, copies=len(records) - len(np.unique(records)))
+    if probed.pairs is not None:
+        notes += remarks(probed.pairs, found)
+    return MeasuredVersion(measurements, found, holdout, tuple(notes), probed.result.environment)
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """The probe of a version, and its predictions beside the truth; None if it made none."""
+
+    result: ProbeResult
+    pairs: Pairs | None = None
+
+
+def _probe(
+    model: FetchedVersion, truth: pd.Series, start_probe: Callable[[Path], ProbeResult], say: Say,
+    *, may_fail: bool = False,
+) -> _Probed:  # fmt: skip
+    """Probe a version; `may_fail` makes it a failure of the version that it cannot be probed."""
+    if model.misfit:
+        return _Probed(ProbeResult({"load": model.misfit}))
+    say(f"probing {model.label} on {len(truth):,} rows")
+    try:
+        result = start_probe(model.folder)
+    except NotMeasured as error:
+        if may_fail:
+            return _Probed(ProbeResult({"load": str(error)}))
+        raise NotMeasured(
+            f"{model.label} could not be judged, and nothing was written about it: {error}"
+        ) from error
+    predictions = result.predictions
+    return _Probed(result, None if predictions is None else Pairs.pair(truth, predictions))
+
+
+def _environment_notes(model: FetchedVersion, probed: _Probed) -> Iterator[str]:
+    if probed.result.mismatches:
+        yield (
+            f"{model.label} was measured where it was not logged: "
+            f"{', '.join(probed.result.mismatches)}; "
+            "--env-manager uv measures each version in an environment of its own"
+        )
+
+
+def _measurements(
+    policy: Policy, holdout: Holdout, probed: _Probed, comparison: Comparison | None
+) -> Measurements:
+    pairs = probed.pairs
     parts, slicing_failures = _slices(policy, holdout, pairs)
     scores = {} if pairs is None else score_all(policy.measured_metrics, pairs)
-    say("drawing intervals")
-    found = _intervals(policy, pairs, records)
-    return MeasuredVersion(
-        Measurements(
-            rows=len(truth),
-            scores=scores,
-            undefined={} if pairs is None else undefined_reasons(pairs, scores),
-            slices=tuple(parts),
-            slicing_failures=slicing_failures,
-            latency_ms=probe_result.latency_ms,
-            load_seconds=probe_result.load_seconds,
-            failures=failures_of(probe_result),
-            comparison=comparison,
-        ),
-        found,
-        holdout,
-        (
-            *notes,
-            *_notes(holdout, production, copies=len(records) - len(np.unique(records))),
-            *(remarks(pairs, found) if pairs is not None else ()),
-        ),
-        probe_result.environment,
+    return Measurements(
+        rows=len(holdout.frame),
+        scores=scores,
+        undefined={} if pairs is None else undefined_reasons(pairs, scores),
+        slices=tuple(parts),
+        slicing_failures=slicing_failures,
+        latency_ms=probed.result.latency_ms,
+        load_seconds=probed.result.load_seconds,
+        failures=failures_of(probed.result),
+        comparison=comparison,
     )
 
 
@@ -166,26 +174,19 @@ def failures_of(probe_result: ProbeResult) -> dict[Stage, str]:
 
 
 def _comparison(
-    policy: Policy,
-    production: FetchedVersion,
-    production_probe: ProbeResult,
-    both: tuple[Pairs, Pairs] | None,
+    policy: Policy, production: FetchedVersion, serving: _Probed, judged: _Probed,
     records: RecordNumbers,
-) -> Comparison:
-    """Compare the judged and the serving version; `both` is None if one did not predict."""
+) -> Comparison:  # fmt: skip
+    """Compare the serving and the judged version."""
     version = production.number_with_stages
-    if both is None:
-        failures = failures_of(production_probe)
+    if judged.pairs is None or serving.pairs is None:
+        failures = failures_of(serving.result)
         reason = failures.get("load") or failures.get("predict")
         return Comparison(version, failure=reason or "the judged version did not predict")
     differences = paired_differences(
-        *both,
-        policy.measured_metrics,
-        resamples=policy.gate.resamples,
-        confidence=policy.confidence,
-        seed=policy.seed,
-        records=records,
-    )
+        judged.pairs, serving.pairs, policy.measured_metrics, resamples=policy.gate.resamples,
+        confidence=policy.confidence, seed=policy.seed, records=records,
+    )  # fmt: skip
     return Comparison(version, differences)
 
 

@@ -43,27 +43,21 @@ def profile(
         `cloche.training.packaging.period_baselines`.
     """
     period_numbers = number_periods(timestamps) if timestamps is not None else {}
+    lengths = {name: frame[name].map(len, na_action="ignore") for name in columns.text}
     described: dict[str, Any] = {}
     for name in columns.numeric:
         described[name] = {"role": "numeric", **numeric_distribution(frame[name])}
     for name in columns.categorical:
         described[name] = {"role": "categorical", **_categories(frame[name])}
-    for name in columns.text:
-        lengths = frame[name].map(len, na_action="ignore")
-        described[name] = {
-            "role": "text",
-            "length": numeric_distribution(lengths),
-            **_missing(frame[name]),
-        }
+    for name, values in lengths.items():
+        length = {"length": numeric_distribution(values)}
+        described[name] = {"role": "text", **length, **_missing(frame[name])}
     for name in columns.datetime:
         described[name] = {"role": "datetime", **_moments(frame[name])}
     scores = {str(name): _scores(output[name]) for name in output.columns}
     for name, one in described.items():
-        if one["role"] == "text":
-            lengths = frame[name].map(len, na_action="ignore")
-            one["usual"] = difference_quantiles(lengths, one["length"], period_numbers)
-        else:
-            one["usual"] = difference_quantiles(frame[name], one, period_numbers)
+        values = lengths.get(name, frame[name])
+        one["usual"] = difference_quantiles(values, one.get("length", one), period_numbers)
     for name, one in scores.items():
         one["usual"] = difference_quantiles(output[name], one, period_numbers)
     return {

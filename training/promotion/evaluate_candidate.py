@@ -12,11 +12,11 @@ from cloche.registry.env_manager import interpreter
 from cloche.registry.stage_chain import ChainMisfit
 from cloche.registry.version_digest import digest_tree
 from cloche.training.errors import GateRefusal, RegistryError
+from cloche.training.gate.candidate_stages import fetch_behind, find_stages
 from cloche.training.gate.evidence import GateOutcome, gate_outcome_of
 from cloche.training.gate.fetched_version import FetchedVersion, after, fetch, uris
 from cloche.training.gate.judge import Judgement, judge
 from cloche.training.gate.policy import Policy, carried_policy, load_policy
-from cloche.training.gate.stages import fetch_behind, find_stages
 from cloche.training.names import BEFORE, CHALLENGER
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import RegisteredModel, find_version

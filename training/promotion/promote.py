@@ -8,9 +8,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from cloche.registry.stage_names import NO_STAGE
 from cloche.training.errors import GateRefusal, RegistryError
+from cloche.training.gate.candidate_stages import find_stages
 from cloche.training.gate.evidence_run import record
 from cloche.training.gate.fetched_version import uris
-from cloche.training.gate.stages import find_stages
 from cloche.training.names import (
     ACCEPTED,
     BEFORE,

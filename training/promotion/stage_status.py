@@ -9,8 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 from cloche.registry.stage_fit import Signature, first_misfit
 from cloche.registry.stage_names import NO_STAGE, title
 from cloche.training.errors import RegistryError
+from cloche.training.gate.candidate_stages import find_stages
 from cloche.training.gate.fetched_version import StageVersion, uris
-from cloche.training.gate.stages import find_stages
 from cloche.training.names import BEFORE
 
 Stages = tuple[StageVersion, ...]

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunStatus
 
 from cloche.training.recipe.schema import Recipe
-from cloche.training.tracking.environment import git_state
+from cloche.training.tracking.run_environment import git_state
 from cloche.values.progress import Say
 
 _KIND = "cloche.kind"

@@ -14,7 +14,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import PandasDataset
 from mlflow.types import Schema
 
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.dataset.reading.digest import frame_digest
 from cloche.training.dataset.reading.parquet import write_parquet
 from cloche.training.evaluation.evaluate import Evaluation, slice_table
@@ -24,7 +24,7 @@ from cloche.training.packaging.signature import deciding_rows
 from cloche.training.pipeline.search import Trial, trials_frame
 from cloche.training.recipe.load import dump_recipe
 from cloche.training.recipe.schema import Recipe
-from cloche.training.tracking.environment import installed_packages, machine
+from cloche.training.tracking.run_environment import installed_packages, machine
 
 HOLDOUT_ARTIFACT = "holdout/holdout.parquet"
 TWIN_ARTIFACT = "acceleration/twin.json"

@@ -29,7 +29,7 @@ def columns(file: InputFile) -> list[str]:
 
 
 def types(file: InputFile) -> dict[str, str]:
-    """Return column → type in the whole file; see `Format.types`.
+    """Return column → type in the whole file; see `InputFormat.types`.
 
     Raises:
         JobFailed: The file cannot be read.

@@ -18,7 +18,7 @@ from cloche.serving.batch.input.categories import Categories, stream_types
 from cloche.serving.batch.input.columns import columns, refuse_duplicates, types
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
 from cloche.serving.batch.input.formats.catalog import INPUT_FORMATS, input_format
-from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
+from cloche.serving.batch.input.formats.format import ColumnarInput, TextInput
 from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.csv import HeaderUndecodable
 from cloche.serving.batch.input.sources import InputFile, find, opened_files, streamed
@@ -91,7 +91,7 @@ class Files(Inputs):
         self.files = find(source, given_format)
         self.fingerprints = {file.name: file.fingerprint for file in self.files}
         forms = [input_format(file.format) for file in self.files]
-        text = all(isinstance(format_, TextFormat) for format_ in forms)
+        text = all(isinstance(format_, TextInput) for format_ in forms)
         text = text and not any(file.packed for file in self.files)
         self.total_size = sum(file.size for file in self.files) if text else 0
         self.takes_options = any(format_.takes_options for format_ in forms)
@@ -196,7 +196,7 @@ class Stream(Inputs):
         if given_format not in INPUT_FORMATS:
             raise SettingsError("A stream has no name that tells its format: give --input-format.")
         self._form = input_format(given_format)
-        if isinstance(self._form, ColumnarFormat):
+        if isinstance(self._form, ColumnarInput):
             if self._form.read_stream is None:
                 name = given_format.title()
                 raise SettingsError(
@@ -218,7 +218,7 @@ class Stream(Inputs):
 
     def columns(self) -> list[str]:
         """See `Inputs.columns`."""
-        if isinstance(self._form, TextFormat):
+        if isinstance(self._form, TextInput):
             names = self._form.columns(self._text(io.BytesIO(self._head)), self._file)
         else:
             names = self._read_batches(io.BytesIO(self._head)).schema.names
@@ -247,7 +247,7 @@ class Stream(Inputs):
         try:
             found = (
                 self._form.types(self._text(kept), self._file, len(self.columns()))
-                if isinstance(self._form, TextFormat)
+                if isinstance(self._form, TextInput)
                 else stream_types(self._read_batches(kept), self._categories)
             )
         except (ValueError, pa.ArrowException) as error:
@@ -261,7 +261,7 @@ class Stream(Inputs):
     def parts(self, partitioner: Partitioner, done: frozenset[int]) -> Iterator[Part]:  # noqa: ARG002
         """See `Inputs.parts`."""
         with self._kept:
-            if isinstance(self._form, TextFormat):
+            if isinstance(self._form, TextInput):
                 yield from partitioner.stream(self._file, self._text(self._stream))
             else:
                 batches = self._read_batches(self._stream)

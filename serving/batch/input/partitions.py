@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cloche.serving.batch.input.csv_header import MOST_RECORD_BYTES, refuse_endless
 from cloche.serving.batch.input.formats.catalog import input_format
-from cloche.serving.batch.input.formats.format import ColumnarFormat, TextFormat
+from cloche.serving.batch.input.formats.format import ColumnarInput, TextInput
 from cloche.serving.batch.input.sources import InputFile, fetched, opened, streamed
 from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.storage import atomic_write
@@ -118,7 +118,7 @@ class Partitioner:
                 )
 
     def _of_file(self, file: InputFile, index: int, done: frozenset[int]) -> Iterator[Part]:
-        if isinstance(input_format(file.format), ColumnarFormat):
+        if isinstance(input_format(file.format), ColumnarInput):
             return self._of_groups(file, index, done)
         if file.local and not file.packed and not file.recoded:
             return self._of_bytes(file, index)
@@ -187,7 +187,7 @@ class _Cutter:
 
     def __init__(self, file: InputFile, size: int) -> None:
         self._file = file
-        self._format = cast("TextFormat", input_format(file.format))
+        self._format = cast("TextInput", input_format(file.format))
         self._size = size
 
     def blocks(self, stream: Any) -> Iterator[tuple[bytes, int, memoryview, bool]]:
@@ -247,7 +247,7 @@ def _groups(file: InputFile) -> Iterator[tuple[int, int, int]]:
     """Yield the number, rows and bytes in memory of each row group or record batch."""
     with opened(file.name) as source:
         try:
-            found = cast("ColumnarFormat", input_format(file.format)).groups(source)
+            found = cast("ColumnarInput", input_format(file.format)).groups(source)
         except (pa.ArrowInvalid, OSError) as error:
             raise JobFailed(f"{file.name}: is no {file.format} file: {error}") from error
     yield from (group for group in found if group[1])

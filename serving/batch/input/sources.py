@@ -23,7 +23,7 @@ from pyarrow import fs
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.file_kinds import advice_on_content
-from cloche.serving.batch.input.formats.catalog import input_format, input_formats
+from cloche.serving.batch.input.formats.catalog import format_of_suffix, input_format, input_formats
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import JobFailed, SettingsError
 from cloche.values import compressed_streams
@@ -270,8 +270,7 @@ def _format_of(path: str) -> tuple[str | None, str]:
     name = Path(path.lower())
     packed = name.suffix if name.suffix in _PACKED else ""
     suffix = name.with_suffix("").suffix if packed else name.suffix
-    known = (format_.name for format_ in input_formats() if suffix in format_.suffixes)
-    return next(known, None), packed
+    return format_of_suffix(suffix), packed
 
 
 def _described(

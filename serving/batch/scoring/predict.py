@@ -14,15 +14,15 @@ from mlflow.types import Schema
 
 from cloche.processes import supervisor
 from cloche.serving.batch.input.readers import casting
-from cloche.serving.batch.input.readers.rows import Columns
+from cloche.serving.batch.input.readers.rows import StoredColumns
 from cloche.serving.batch.output import answer_encoding
-from cloche.serving.batch.scoring.twin import BatchTwin
+from cloche.serving.batch.scoring.batch_twin import BatchTwin
 from cloche.serving.errors import JobFailed
 from cloche.serving.host import frameworks
 from cloche.serving.host.answers.error_answers import InvalidCell, RequestRefused
 from cloche.serving.host.parsing.missing_values import lossy_arrays, refuse_gaps
 from cloche.serving.host.predictors.closeness import isclose
-from cloche.serving.host.predictors.twin import Prediction, TwinUnusable
+from cloche.serving.host.predictors.twin import TwinPrediction, TwinUnusable
 from cloche.values import tensors
 from cloche.values.redaction import describe_error, raised_in, trace
 
@@ -121,7 +121,7 @@ class PartScorer:
             return self._by_model(frame)
         return self._completed(*found, lambda at: frame.iloc[at].reset_index(drop=True))
 
-    def predict_columns(self, columns: Columns) -> pa.Table | None:
+    def predict_columns(self, columns: StoredColumns) -> pa.Table | None:
         """Return the prediction columns for n > 0 rows as they are stored, as `predict` does.
 
         None if the rows must become a frame first.
@@ -152,7 +152,7 @@ class PartScorer:
         self.by_twin = int(sure.sum())
         return table
 
-    def _named(self, pred: Prediction, rows: int) -> pa.Table:
+    def _named(self, pred: TwinPrediction, rows: int) -> pa.Table:
         if pred.names is None:
             return answer_encoding.table(pred.columns[0], rows, self._names)
         columns = dict(zip(pred.names, pred.columns, strict=True))

@@ -16,7 +16,7 @@ from cloche.serving.batch.input.csv_options import CsvOptions
 from cloche.serving.batch.input.formats.catalog import input_formats
 from cloche.serving.batch.input.readers.casting import scalar_types
 from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
-from cloche.serving.batch.input.readers.rows import Columns, Rows
+from cloche.serving.batch.input.readers.rows import Rows, StoredColumns
 from cloche.serving.batch.job.part import FinishedPart, Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output.formats.catalog import output_format
@@ -159,7 +159,7 @@ class Worker:
             by_twin=self._scorer.by_twin,
         )  # fmt: skip
 
-    def _sampled(self, columns: Columns, chosen: Any) -> pd.DataFrame | None:
+    def _sampled(self, columns: StoredColumns, chosen: Any) -> pd.DataFrame | None:
         """Return a frame of some rows, without columns if none is counted; None if it cannot be."""
         if not self._profile.get("columns"):
             return pd.DataFrame(index=range(len(chosen)))

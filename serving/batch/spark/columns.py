@@ -15,7 +15,7 @@ from cloche.serving.batch.input.readers.casting import scalar_types
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ColumnType:
     """A type of columns.
 
     Attributes:
@@ -29,10 +29,10 @@ class Kind:
     zero: Any
 
 
-_BOOLEAN = Kind("boolean", pa.bool_(), False)
-_INT, _BIGINT = Kind("int", pa.int32(), 0), Kind("bigint", pa.int64(), 0)
-_FLOAT, _DOUBLE = Kind("float", pa.float32(), 0.0), Kind("double", pa.float64(), 0.0)
-_STRING = Kind("string", pa.string(), "")
+_BOOLEAN = ColumnType("boolean", pa.bool_(), False)
+_INT, _BIGINT = ColumnType("int", pa.int32(), 0), ColumnType("bigint", pa.int64(), 0)
+_FLOAT, _DOUBLE = ColumnType("float", pa.float32(), 0.0), ColumnType("double", pa.float64(), 0.0)
+_STRING = ColumnType("string", pa.string(), "")
 _KINDS = {
     DataType.boolean: _BOOLEAN,
     DataType.integer: _INT,
@@ -40,8 +40,8 @@ _KINDS = {
     DataType.float: _FLOAT,
     DataType.double: _DOUBLE,
     DataType.string: _STRING,
-    DataType.binary: Kind("binary", pa.binary(), b""),
-    DataType.datetime: Kind("timestamp_ntz", pa.timestamp("us"), 0),
+    DataType.binary: ColumnType("binary", pa.binary(), b""),
+    DataType.datetime: ColumnType("timestamp_ntz", pa.timestamp("us"), 0),
 }
 _ANSWERS = (_BOOLEAN, _INT, _BIGINT, _FLOAT, _DOUBLE, _STRING)  # result types of `spark_udf`
 _TENSORS = {
@@ -54,7 +54,7 @@ _TENSORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class SparkColumns:
     """The columns of a job's rows within Spark.
 
     Attributes:
@@ -64,12 +64,12 @@ class Columns:
             passed through Spark.
     """
 
-    inputs: dict[str, Kind]
-    outputs: tuple[Kind, ...]
+    inputs: dict[str, ColumnType]
+    outputs: tuple[ColumnType, ...]
     whole: bool
 
     @classmethod
-    def of(cls, inputs: Schema | None, outputs: Schema | None) -> "Columns":
+    def of(cls, inputs: Schema | None, outputs: Schema | None) -> "SparkColumns":
         """Return the columns of a version with these schemas."""
         types = scalar_types(inputs) if inputs is not None and inputs.has_input_names() else {}
         kinds = {str(name): _KINDS[kind] for name, kind in types.items() if kind in _KINDS}
@@ -79,7 +79,7 @@ class Columns:
         return cls(kinds, answers, whole=True)
 
     @classmethod
-    def none(cls) -> "Columns":
+    def none(cls) -> "SparkColumns":
         """Return the columns of a job whose rows are not passed through Spark."""
         return cls({}, (), whole=False)
 
@@ -102,11 +102,11 @@ class Columns:
         return ", ".join([*outputs, "refused string", "message string"])
 
 
-def _answers(schema: Schema | None) -> tuple[Kind, ...]:
+def _answers(schema: Schema | None) -> tuple[ColumnType, ...]:
     """Return the types of the prediction columns; empty if the schema does not type them all."""
     if schema is None:
         return ()
-    found: list[Kind | None] = []
+    found: list[ColumnType | None] = []
     for one in schema.inputs:
         if isinstance(one, TensorSpec):
             found += [_TENSORS.get(np.dtype(one.type).name)] * _width(one)

@@ -22,7 +22,7 @@ from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.worker import Worker
-from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.columns import SparkColumns
 from cloche.serving.batch.storage.arrow_file import arrow_file
 from cloche.serving.errors import ServingError
 
@@ -54,8 +54,9 @@ class ReadStage:
     """The first stage on executors: reads the requested parts."""
 
     def __init__(
-        self, job: str, schema: str, directory: str, columns: Columns, requests: list[PartRequest]
-    ) -> None:
+        self, job: str, schema: str, directory: str, columns: SparkColumns,
+        requests: list[PartRequest],
+    ) -> None:  # fmt: skip
         self._about = (job, schema, directory)
         self._columns = columns
         self._requests = requests
@@ -104,7 +105,7 @@ class ReadStage:
         return pa.RecordBatch.from_arrays([*head, *zeros], schema=self._columns.row)
 
 
-def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[str, str]]:
+def _plain(frame: pd.DataFrame, columns: SparkColumns) -> tuple[list[pa.Array], dict[str, str]]:
     """Return the columns in their Arrow types, and name → pandas dtype of the present ones.
 
     Raises:
@@ -122,7 +123,9 @@ def _plain(frame: pd.DataFrame, columns: Columns) -> tuple[list[pa.Array], dict[
     return arrays, {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
 
-def rebuild_frame(frame: pd.DataFrame, dtypes: dict[str, Any], columns: Columns) -> pd.DataFrame:
+def rebuild_frame(
+    frame: pd.DataFrame, dtypes: dict[str, Any], columns: SparkColumns
+) -> pd.DataFrame:
     """Return the frame of the reader, rebuilt from the columns that came through Spark."""
     found = {}
     for name, dtype in dtypes.items():

@@ -28,7 +28,7 @@ from cloche.serving.batch.job.part import Part
 from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.scoring.worker import Worker
-from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.columns import SparkColumns
 from cloche.serving.batch.spark.environment import EnvironmentWorker
 from cloche.serving.batch.spark.read_stage import rebuild_frame
 from cloche.serving.errors import ServingError
@@ -50,12 +50,12 @@ def save(place: Path, job: Job, directory: Path, python: str) -> None:
     model.save(str(place / "MLmodel"))
 
 
-def columns(version: Path, python: str) -> Columns:
+def columns(version: Path, python: str) -> SparkColumns:
     """Return a version's columns in Spark; with an environment, rows are not passed through it."""
     if python:
-        return Columns.none()
+        return SparkColumns.none()
     description = Model.load(version)
-    return Columns.of(description.get_input_schema(), description.get_output_schema())
+    return SparkColumns.of(description.get_input_schema(), description.get_output_schema())
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from cloche.serving.host import frameworks
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import frame_of, stage_table
+from cloche.serving.host.staged_requests import frame_of, stage_table
 
 
 class LoadedStage:

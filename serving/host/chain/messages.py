@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from cloche.serving.host.answers.error_answers import InvalidCell, RequestRefused
 from cloche.serving.host.answers.error_origin import raised_by_model
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import frame_of
+from cloche.serving.host.staged_requests import frame_of
 from cloche.values.redaction import root_error
 
 _TABLE, _FRAME, _OTHER = "table", "frame", "other"

@@ -13,13 +13,13 @@ from cloche.serving.host.answers.mistake import (
 )
 from cloche.serving.host.diagnosis import cells
 from cloche.serving.host.diagnosis.arrays import shape_name, shape_of, tensor_mistake
+from cloche.serving.host.diagnosis.column_names import missing_columns
 from cloche.serving.host.diagnosis.enforcement import (
     first_refused,
     refuses_element,
     refuses_payload,
 )
 from cloche.serving.host.diagnosis.layouts import Content
-from cloche.serving.host.diagnosis.names import missing_columns
 from cloche.serving.host.parsing.older_mlflow import Array, Map, Object
 
 

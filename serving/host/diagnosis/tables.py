@@ -11,9 +11,9 @@ from mlflow.types import ColSpec, Schema
 from cloche.serving.host.answers.mistake import Mistake, type_name, wrong_cell
 from cloche.serving.host.diagnosis import cells
 from cloche.serving.host.diagnosis.arrays import shape_name
+from cloche.serving.host.diagnosis.column_names import missing_columns
 from cloche.serving.host.diagnosis.contents import hinted_mistake
 from cloche.serving.host.diagnosis.enforcement import first_refused, refuses_data
-from cloche.serving.host.diagnosis.names import missing_columns
 from cloche.serving.host.parsing.missing_values import MissingValueGuard
 from cloche.serving.host.parsing.older_mlflow import Object
 

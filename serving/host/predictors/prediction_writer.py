@@ -11,7 +11,7 @@ import pyarrow as pa
 from mlflow.utils.proto_json_utils import NumpyEncoder, _get_jsonable_obj
 from pandas.api.extensions import ExtensionDtype
 
-from cloche.serving.host.predictors.twin import Prediction
+from cloche.serving.host.predictors.twin import TwinPrediction
 
 BARE = ""  # the key of an output without a name
 encode = NumpyEncoder().encode
@@ -23,7 +23,7 @@ class TwinPredictions:
     Those of one request are the rows `start` up to `end`.
     """
 
-    def __init__(self, prediction: Prediction) -> None:
+    def __init__(self, prediction: TwinPrediction) -> None:
         self._prediction = prediction
 
     @property

@@ -35,7 +35,7 @@ class TwinUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class TwinPrediction:
     """The twin's predictions for some rows.
 
     Attributes:
@@ -125,7 +125,7 @@ class Twin:
         except (KeyError, TypeError, ValueError) as error:
             raise TwinUnusable(f"The twin's description is not whole: {error!r}") from error
 
-    def predict(self, columns: Sequence[Any]) -> Prediction:
+    def predict(self, columns: Sequence[Any]) -> TwinPrediction:
         """Predict for rows.
 
         Args:
@@ -145,10 +145,10 @@ class Twin:
         sure = finite if sure is None else sure & finite
         return self._answer(scores, sure)
 
-    def _answer(self, scores: Array, sure: Mask) -> Prediction:
+    def _answer(self, scores: Array, sure: Mask) -> TwinPrediction:
         if self._classes is None:
             values = scores.reshape(len(scores))
-            return Prediction(sure, self._names, [values] * max(1, len(self._columns)))
+            return TwinPrediction(sure, self._names, [values] * max(1, len(self._columns)))
         if self._threshold is None and scores.shape[1] == 2:  # as below, and ten times as fast
             distance = scores[:, 1] - scores[:, 0]
             codes = (distance > 0).astype(np.intp)
@@ -162,15 +162,15 @@ class Twin:
             codes = np.where(distance >= 0, self._positive, 1 - self._positive)
             sure &= np.abs(distance) > 2 * self.tolerance
         if self._array == "probabilities":
-            return Prediction(sure, None, [scores])
+            return TwinPrediction(sure, None, [scores])
         labels = self._classes[codes]
         if self._array:
-            return Prediction(sure, None, [labels])
+            return TwinPrediction(sure, None, [labels])
         columns = [
             labels if column["from"] == "label" else scores[:, column["class"]]
             for column in self._columns
         ]
-        return Prediction(sure, self._names, columns)
+        return TwinPrediction(sure, self._names, columns)
 
 
 def _loaded(

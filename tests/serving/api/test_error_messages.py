@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from cloche.serving.api.exchange import Exchange
-from cloche.serving.api.predictions import Predictions
+from cloche.serving.api.predictions import PredictionService
 from cloche.serving.processes.frames import Item
 from cloche.serving.queue import prediction_request as ends
 from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded, StageProgress
@@ -44,7 +44,7 @@ async def test_the_stage_that_had_the_request_is_named(
         client_left=lambda: False, stages=stages,
     )  # fmt: skip
     exchange = Exchange(anything, {}, anything, b"1", 0.0, "1", b"", request)
-    error = Predictions(settings, anything, anything).error_of(exchange, RequestEnded(reason))
+    error = PredictionService(settings, anything, anything).error_of(exchange, RequestEnded(reason))
     assert isinstance(error, HttpError)
     message = str(error)
     assert (of_stage if stages is IN_STAGE else of_model) in message

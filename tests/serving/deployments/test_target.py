@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 
 from cloche.serving.deployments import command
 from cloche.serving.deployments.payload import encode
-from cloche.serving.deployments.server import Server
-from cloche.serving.deployments.target import Options, followed, server_url
+from cloche.serving.deployments.server import ServerProcess
+from cloche.serving.deployments.target import DeploymentOptions, followed, server_url
 from tests.broken_servers import answering
 
 
@@ -33,14 +33,16 @@ def test_a_target_names_a_server(target: str, url: str) -> None:
 
 
 def test_options_come_as_text_from_the_command_and_as_values_from_python() -> None:
-    text = Options.read({"force": "true", "reason": "why", "wait": "5", "allow-breaking": "no"})
-    assert text == Options(force=True, reason="why", wait=5.0)
-    assert Options.read({"force": True, "reason": "why", "wait": 5}) == text
+    text = DeploymentOptions.read(
+        {"force": "true", "reason": "why", "wait": "5", "allow-breaking": "no"}
+    )
+    assert text == DeploymentOptions(force=True, reason="why", wait=5.0)
+    assert DeploymentOptions.read({"force": True, "reason": "why", "wait": 5}) == text
 
 
 def test_a_number_that_is_no_time_is_named() -> None:  # test_advice.py has the other mistakes
     with pytest.raises(MlflowException, match="'nan' is no number of seconds") as error:
-        Options.read({"wait": "nan"})
+        DeploymentOptions.read({"wait": "nan"})
     assert error.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
@@ -86,7 +88,7 @@ def test_an_answer_of_a_stranger_is_told_without_its_body() -> None:
         handler.reply(502, b"<html>row 42 of Kim</html>")
 
     with answering(answer) as url:
-        server = Server(url)
+        server = ServerProcess(url)
         with pytest.raises(MlflowException, match=r"answered 502, .* -t cloche:/http") as refusal:
             server.predict("m", b"{}")
     assert "Kim" not in str(refusal.value)
@@ -106,8 +108,8 @@ def test_what_the_command_advises_is_told_as_it_is_typed_here(monkeypatch, said,
     ended = SimpleNamespace(returncode=1, stderr=f"Error: {said}\n")
     monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(MlflowException) as refusal:
-        command.promote("m", "2", Options())
+        command.promote("m", "2", DeploymentOptions())
     assert all(hint in str(refusal.value) for hint in typed)
     named = re.findall(r"-C ([a-z-]+)=", str(refusal.value))
-    assert Options.read(dict.fromkeys(named, "true"))
+    assert DeploymentOptions.read(dict.fromkeys(named, "true"))
     assert bool(named) == bool(typed)

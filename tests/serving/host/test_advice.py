@@ -17,7 +17,7 @@ from mlflow.types.schema import Array, Map, Object, Property
 
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.open_inference.messages import message
-from cloche.serving.host.codecs.open_inference.tensors import Output
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.parsing.content_types import CSV, JSON, PARQUET
 from cloche.serving.processes.frames import Item
 from tests import advice
@@ -166,7 +166,7 @@ def test_a_file_that_curl_changed_is_sent_by_the_command_that_is_advised(kind, t
 
 def test_what_no_binary_tensor_holds_is_asked_for_as_json():
     values = np.array([None, 2**53 + 1], dtype=object)
-    output = Output("x", "INT64", (2,), values)
+    output = OutputTensor("x", "INT64", (2,), values)
     with pytest.raises(RequestRefused, match="ask over HTTP, without binary_data"):
         output.dense()
     assert output.elements() == [None, 2**53 + 1]

@@ -16,9 +16,10 @@ from mlflow.utils.proto_json_utils import _get_jsonable_obj
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.open_inference import grpc, rest
 from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.output_tensors import make_output
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.rest import BinaryOutputs
-from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor, make_output
+from cloche.serving.host.codecs.open_inference.tensors import BYTES, DTYPES, Tensor
 from cloche.serving.host.predictors.prediction_writer import encode
 
 LARGE = 2**53 + 1  # not a double

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from cloche.registry.version_digest import digest_tree
 from cloche.training.acceleration.original_model import load_original
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.acceleration.store import attach_to_version, withdraw
 from cloche.training.gate.fetched_version import fetch

@@ -41,7 +41,7 @@ from cloche.training.acceleration.original_model import (
     original_from_estimator,
     original_from_fitted,
 )
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.acceleration.proven_twin import make_proven_twin
 from cloche.training.packaging.signature import make_signature, model_inputs
 from cloche.training.pipeline.fit import fit

@@ -5,7 +5,7 @@ import json
 from click.testing import CliRunner
 
 from cloche.training.acceleration.proof.equivalence import Proof
-from cloche.training.acceleration.proof.twin import ProvenTwin
+from cloche.training.acceleration.proof.stored_twin import ProvenTwin
 from cloche.training.cli.accelerate import accelerate
 
 

@@ -1,14 +1,20 @@
-"""Time that passes only when told to, and versions that passed the gate already."""
+"""Time that passes only when told to, a gate in this process, and versions that passed it."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
+from cloche.serving.host import serving_check
+from cloche.training.gate import model_probe, probe_process
 from cloche.training.names import DIGEST, GATE, GATE_RUN, PROMOTED_AT
 from cloche.training.promotion.lock import Clock
+
+WELL = probe_process.Exit(0, "", "", in_current_environment=True)
 
 
 @dataclass
@@ -37,6 +43,19 @@ class Hands:
 def hands() -> Hands:
     """A clock under the test's control."""
     return Hands()
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Callable[..., probe_process.Exit]:
+    """The gate looks at models in this process, which takes no time to start."""
+
+    def run(_: object, folder: Path, *__: object, **___: object) -> probe_process.Exit:
+        with warnings.catch_warnings(action="ignore"):
+            model_probe.main(folder, serving_check)
+        return WELL
+
+    monkeypatch.setattr(probe_process, "run_module", run)
+    return run
 
 
 @pytest.fixture

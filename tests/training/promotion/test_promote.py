@@ -14,14 +14,14 @@ import pytest
 from mlflow import MlflowClient
 
 from cloche.registry.version_listing import registered_models, versions_of
-from cloche.serving.host import serving_check
 from cloche.training.errors import DataError, GateRefusal, NotMeasured, RecipeError, RegistryError
-from cloche.training.gate import model_probe, probe_process
+from cloche.training.gate import probe_process
 from cloche.training.promotion.evaluate_candidate import evaluate
 from cloche.training.promotion.lock import LEASE, Clock
 from cloche.training.promotion.promote import PromotionRefusal, apply, promote
 from cloche.training.promotion.promotion_request import PromotionRequest
 from cloche.training.promotion.registry import find_model
+from tests.training.promotion.conftest import WELL
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_programs")]
 
@@ -32,7 +32,6 @@ COMPLETE = {
 }
 
 
-WELL = probe_process.Exit(0, "", "", in_current_environment=True)
 KILLED = probe_process.Exit(
     -signal.SIGKILL, "the process was killed by SIGKILL", "", in_current_environment=True
 )
@@ -59,19 +58,6 @@ def act(client, hands):
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    """The gate looks at models in this process, for tests of what follows from its word."""
-
-    def run(_, folder, *__, **___):
-        with warnings.catch_warnings(action="ignore"):
-            model_probe.main(folder, serving_check)
-        return WELL
-
-    monkeypatch.setattr(probe_process, "run_module", run)
-    return run
-
-
-@pytest.fixture
 def improved(log_version, mark_promoted):
     """Version 1 serves and ranks badly; version 2 asks for promotion and ranks well."""
     mark_promoted(log_version(error=2.0, challenger=False), "production")
@@ -89,7 +75,7 @@ def everything(client):
 
 
 def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
-    client, improved, asked, at_once, monkeypatch
+    client, improved, asked, in_this_process, monkeypatch
 ):
     before = everything(client)
     monkeypatch.setattr(probe_process, "run_module", lambda *_, **__: KILLED)
@@ -101,19 +87,21 @@ def test_a_machine_that_ends_the_gates_process_leaves_no_verdict(
     ends = [WELL, KILLED]
 
     def run(module, folder, *_, **__):
-        return at_once(module, folder) if (ended := ends.pop(0)) is WELL else ended
+        return in_this_process(module, folder) if (ended := ends.pop(0)) is WELL else ended
 
     monkeypatch.setattr(probe_process, "run_module", run)
     assert asked(allow_breaking=True).outcome == "passed"
     assert ends == []
 
 
-def test_only_the_judged_version_is_asked_for_single_rows(improved, asked, at_once, monkeypatch):
+def test_only_the_judged_version_is_asked_for_single_rows(
+    improved, asked, in_this_process, monkeypatch
+):
     timed = []
 
     def run(module, folder, *_, **__):
         timed.append(json.loads((folder / "task.json").read_text())["latency"])
-        return at_once(module, folder)
+        return in_this_process(module, folder)
 
     monkeypatch.setattr(probe_process, "run_module", run)
     assert asked().judgement.measured.measurements.latency_ms > 0
@@ -213,7 +201,7 @@ def test_artifacts_that_are_gone_are_an_error_and_no_refusal(client, hands):
         promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("in_this_process")
 def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked, act, log_version):
     evaluated = asked()
     later = log_version(challenger=False)
@@ -230,7 +218,7 @@ def test_an_alias_that_moved_meanwhile_voids_the_verdict(client, improved, asked
     assert act(asked()).version == later
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("in_this_process")
 def test_of_two_people_at_once_one_wins_and_the_other_is_told(client, improved, asked):
     evaluated = asked()
     ready, results = threading.Barrier(2), []
@@ -287,7 +275,7 @@ class Mortal:
         return call
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("in_this_process")
 def test_a_promotion_that_dies_at_any_write_leaves_production_on_a_complete_version(
     client, log_version, asked, act, hands
 ):

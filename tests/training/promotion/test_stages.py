@@ -21,12 +21,10 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 
 from cloche.registry.version_digest import digest_tree
-from cloche.serving.host import serving_check
 from cloche.training.cli.promote import promote as command
 from cloche.training.cli.rollback import rollback as rollback_command
 from cloche.training.cli.status import status as status_command
 from cloche.training.errors import GateRefusal, RegistryError
-from cloche.training.gate import model_probe, probe_process
 from cloche.training.gate.evidence_run import record
 from cloche.training.promotion import promote as promoting
 from cloche.training.promotion import rollback
@@ -39,7 +37,7 @@ from cloche.training.promotion.rollback import roll_back
 from cloche.training.promotion.stage_tags import note_former
 from tests.shelf import shelf
 from tests.training.conftest import make_holdout
-from tests.training.promotion.test_promote import COMPLETE, WELL, Died, Mortal, everything
+from tests.training.promotion.test_promote import COMPLETE, Died, Mortal, everything
 
 pytestmark = pytest.mark.slow
 
@@ -69,18 +67,6 @@ def raw_rows() -> pd.DataFrame:
     rows = make_holdout()
     rows.insert(0, "minute", 60 * rows.pop("hour"))
     return rows
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """The gate looks at models in this process, which takes no time to start."""
-
-    def run(_, folder, *__, **___):
-        with warnings.catch_warnings(action="ignore"):
-            model_probe.main(folder, serving_check)
-        return WELL
-
-    monkeypatch.setattr(probe_process, "run_module", run)
 
 
 @functools.cache
@@ -441,9 +427,8 @@ def test_a_rollback_after_an_interrupted_change_of_the_stage_asks_for_a_version(
     assert roll_back(client, MODEL, to="1", clock=hands.clock).version == "1"
 
 
-def test_a_stage_that_changes_while_it_is_taken_back_is_told(
-    client, mark_promoted, hands, monkeypatch
-):
+def another_stage_serves(client, mark_promoted):
+    """Version 1 serves with the second version of its stage, and the first is noted."""
     client.create_registered_model(MODEL)
     client.create_model_version(MODEL, "file:///nowhere")
     mark_promoted("1", "production")
@@ -451,6 +436,12 @@ def test_a_stage_that_changes_while_it_is_taken_back_is_told(
     noted = note_former(tags_of(client, "1"), None)
     client.set_model_version_tag(MODEL, "1", "cloche.before_previous", noted)
     client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/2")
+
+
+def test_a_stage_that_changes_while_it_is_taken_back_is_told(
+    client, mark_promoted, hands, monkeypatch
+):
+    another_stage_serves(client, mark_promoted)
     lock = rollback.promotion_lock
 
     def late(*arguments):
@@ -466,13 +457,7 @@ def test_a_stage_that_changes_while_it_is_taken_back_is_told(
 def test_a_rollback_of_the_stage_that_dies_at_any_write_leaves_one_of_both(
     client, mark_promoted, hands
 ):
-    client.create_registered_model(MODEL)
-    client.create_model_version(MODEL, "file:///nowhere")
-    mark_promoted("1", "production")
-    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/1")
-    noted = note_former(tags_of(client, "1"), None)
-    client.set_model_version_tag(MODEL, "1", "cloche.before_previous", noted)
-    client.set_model_version_tag(MODEL, "1", "cloche.before", "models:/s/2")
+    another_stage_serves(client, mark_promoted)
     store, deaths = Path(client.tracking_uri.removeprefix("sqlite:///")), []
     while None not in deaths:
         copy = shutil.copy(store, store.with_name(f"life-{len(deaths)}.db"))

@@ -26,7 +26,6 @@ from cloche.training.gate.decision import decide
 from cloche.training.gate.holdout import Holdout
 from cloche.training.gate.policy import Policy, carried_policy
 from cloche.training.gate.probe_process import ProbeResult
-from cloche.training.measurements import Measurements
 from cloche.training.packaging import model
 from cloche.training.packaging.skops_trust import trusted_types
 from cloche.training.pipeline.fit import fit
@@ -147,15 +146,13 @@ def judged(recipe: Recipe) -> Any:
     """The gate's numbers and its decision, by the policy that a version of the recipe carries."""
     policy = carried(recipe)
     ours, theirs = (Pairs.pair(FRAME["churned"], one) for one in LESS)
-    records, serving = np.arange(ROWS), ProbeResult()
+    records, probed = np.arange(ROWS), measure._Probed(ProbeResult(latency_ms=5.0), ours)
+    serving = measure._Probed(ProbeResult(), theirs)
     production: Any = SimpleNamespace(version=SimpleNamespace(version="1"), number_with_stages="1")
-    comparison = measure._comparison(policy, production, serving, (ours, theirs), records)
-    parts, slicing_failures = measure._slices(policy, Holdout(FRAME, "", ""), ours)
-    measured = Measurements(
-        rows=ROWS, scores=measure.score_all(policy.measured_metrics, ours), slices=tuple(parts),
-        slicing_failures=slicing_failures, latency_ms=5.0, comparison=comparison,
-    )  # fmt: skip
-    return decide(policy.resolved_gate, measured), measure._intervals(policy, ours, records), parts
+    comparison = measure._comparison(policy, production, serving, probed, records)
+    measured = measure._measurements(policy, Holdout(FRAME, "", ""), probed, comparison)
+    intervals = measure._intervals(policy, ours, records)
+    return decide(policy.resolved_gate, measured), intervals, measured.slices
 
 
 def trusted(recipe: Recipe) -> Any:

@@ -76,10 +76,8 @@ def prove(
     Raises:
         TwinRefused: Twin and original disagree, or the twin declines most of the real rows.
     """
-    on_real = Proof()
-    for start in range(0, len(real), _CHUNK):
-        check()
-        on_real = on_real.combine(compare(original, twin, real.iloc[start : start + _CHUNK]))
+    chunks = (real.iloc[start : start + _CHUNK] for start in range(0, len(real), _CHUNK))
+    on_real = _compare_all(original, twin, chunks, check)
     left = (on_real.undecided_rows + on_real.outside_rows) / max(on_real.rows, 1)
     if left > _MOST_LEFT:
         why = list(reasons(real))
@@ -87,22 +85,33 @@ def prove(
             why.append(f"{on_real.undecided_rows:,} rows score so near two labels that it is asked")
         found = f": {'; '.join(why)}" if why else ""
         raise TwinRefused(f"it would leave {left:.0%} of the holdout's rows to the original{found}")
-    # onnxruntime executes a single row on another code path than many rows.
-    few = real.head(20)
-    alone = np.concatenate([twin(few.iloc[[at]]) for at in range(len(few))])
-    if not np.allclose(
-        alone, twin(few), rtol=PROOF_TOLERANCE, atol=PROOF_TOLERANCE, equal_nan=True
-    ):
-        raise TwinRefused("one row alone scores otherwise than among others")
-    on_adversarial = Proof()
-    for table in adversarial:
-        check()
-        on_adversarial = on_adversarial.combine(compare(original, twin, table))
+    _check_single_rows(twin, real.head(20))
+    on_adversarial = _compare_all(original, twin, adversarial, check)
     return replace(
         on_real,
         adversarial_rows=on_adversarial.rows,
         largest_difference=max(on_real.largest_difference, on_adversarial.largest_difference),
     )
+
+
+def _compare_all(
+    original: OriginalModel, twin: Callable[[pd.DataFrame], Floats],
+    tables: Iterable[pd.DataFrame], check: Callable[[], None],
+) -> Proof:  # fmt: skip
+    proof = Proof()
+    for table in tables:
+        check()
+        proof = proof.combine(compare(original, twin, table))
+    return proof
+
+
+def _check_single_rows(twin: Callable[[pd.DataFrame], Floats], rows: pd.DataFrame) -> None:
+    """Refuse a twin that scores a row alone, where onnxruntime runs other code, otherwise."""
+    alone = np.concatenate([twin(rows.iloc[[at]]) for at in range(len(rows))])
+    if not np.allclose(
+        alone, twin(rows), rtol=PROOF_TOLERANCE, atol=PROOF_TOLERANCE, equal_nan=True
+    ):
+        raise TwinRefused("one row alone scores otherwise than among others")
 
 
 def compare(

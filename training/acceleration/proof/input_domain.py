@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from cloche.training.acceleration.conversion.supported_estimators import leaves
 from cloche.training.acceleration.original_model import Input, OriginalModel
-from cloche.training.acceleration.proof.twin import SCORES
+from cloche.training.acceleration.proof.stored_twin import SCORES
 
 FACTOR = 1024.0  # limit of the domain, as a multiple of the largest magnitude of the real rows
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cloche.training.dataset.checks.duplicates import copies_note, find_duplicates, without_copies
 from cloche.training.dataset.checks.leakage import leaks, near_leaks
-from cloche.training.dataset.checks.target import check_target, class_names
+from cloche.training.dataset.checks.target_column import check_target, class_names
 from cloche.training.dataset.features import check_features
 from cloche.training.dataset.reading.datetimes import unreadable_times
 from cloche.training.dataset.split import Split

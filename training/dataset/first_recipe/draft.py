@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from cloche.training.dataset.checks.duplicates import copies_note, without_copies
-from cloche.training.dataset.checks.target import missing_target_note, rows_with_target
+from cloche.training.dataset.checks.target_column import missing_target_note, rows_with_target
 from cloche.training.dataset.features import unfit_kind
 from cloche.training.dataset.first_recipe.column_roles import Guess, guess_roles, is_time
 from cloche.training.dataset.reading.datetimes import parse_times

@@ -10,7 +10,7 @@ Result = Literal["passed", "failed", "not applicable"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CriterionVerdict:
     """The result of one criterion.
 
     Attributes:
@@ -48,7 +48,7 @@ class Criterion(ABC):
         """Return what is required, for the description of a training."""
 
     @abstractmethod
-    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> CriterionVerdict:
         """Judge a version; a number that is `nan` or infinite never passes.
 
         Args:

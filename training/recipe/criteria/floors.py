@@ -7,7 +7,7 @@ from math import isfinite, nan
 from pydantic import Field
 
 from cloche.training.measurements import Measurements, Slice
-from cloche.training.recipe.criteria.criterion import Criterion, Verdict
+from cloche.training.recipe.criteria.criterion import Criterion, CriterionVerdict
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.sections import Section
 from cloche.training.recipe.values import MetricName
@@ -34,15 +34,17 @@ class Minimum(Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"{self.metric} at least as good as {self.floor:g}"
 
-    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> CriterionVerdict:
         name, required = f"minimum {self.metric}", _required(self.metric, self.floor)
         value = measurements.scores.get(self.metric, nan)
         if not isfinite(value):
             why = measurements.why_undefined(self.metric)
-            return Verdict(name, required, "undefined", "failed", why)
+            return CriterionVerdict(name, required, "undefined", "failed", why)
         sentence = f"{self.metric} is {value:.4f}; {required} is required"
         passed = reaches(self.metric, value, self.floor)
-        return Verdict(name, required, f"{value:.4f}", "passed" if passed else "failed", sentence)
+        return CriterionVerdict(
+            name, required, f"{value:.4f}", "passed" if passed else "failed", sentence
+        )
 
 
 class SliceFloor(Section, Criterion):
@@ -71,10 +73,10 @@ class SliceFloor(Section, Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"{self.metric} by {self.column} at least as good as {self.minimum:g}"
 
-    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> CriterionVerdict:
         metric, column, floor = self.metric, self.column, f"{self.minimum:g}"
         verdict = partial(
-            Verdict,
+            CriterionVerdict,
             f"{metric} by {column}",
             f"{_required(metric, self.minimum)} in each of {self.min_rows:,} rows or more",
         )

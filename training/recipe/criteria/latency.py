@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from cloche.training.measurements import Measurements
-from cloche.training.recipe.criteria.criterion import Criterion, Verdict
+from cloche.training.recipe.criteria.criterion import Criterion, CriterionVerdict
 
 Milliseconds = Annotated[float, Field(gt=0)]
 
@@ -28,7 +28,7 @@ class Latency(Criterion):
     def summary(self, primary_metric: str) -> str:
         return f"one row within {self.budget:g} ms"
 
-    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> CriterionVerdict:
         name, required = "latency", f"at most {self.budget:g} ms a row"
         value = measurements.latency_ms
         if value is None or not isfinite(value):
@@ -36,9 +36,9 @@ class Latency(Criterion):
                 "latency", "not measured"
             )
             sentence = f"the time of one row could not be measured: {reason}"
-            return Verdict(name, required, "not measured", "failed", sentence)
+            return CriterionVerdict(name, required, "not measured", "failed", sentence)
         sentence = f"one row takes {value:.1f} ms (median); {self.budget:g} ms are allowed"
         passed = value <= self.budget
-        return Verdict(
+        return CriterionVerdict(
             name, required, f"{value:.1f} ms", "passed" if passed else "failed", sentence
         )

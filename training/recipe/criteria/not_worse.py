@@ -6,7 +6,7 @@ from math import isfinite
 from pydantic import Field
 
 from cloche.training.measurements import Comparison, Difference, Measurements
-from cloche.training.recipe.criteria.criterion import Criterion, Verdict
+from cloche.training.recipe.criteria.criterion import Criterion, CriterionVerdict
 from cloche.training.recipe.sections import Section
 from cloche.training.recipe.values import MetricName
 
@@ -40,7 +40,7 @@ class NotWorse(Section, Criterion):
         metric = self.metric or primary_metric
         return f"{metric} not worse than production by more than {self.margin:g}"
 
-    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> Verdict:
+    def verdict(self, measurements: Measurements, *, allow_breaking: bool) -> CriterionVerdict:
         """Judge the gain over production.
 
         Raises:
@@ -49,7 +49,9 @@ class NotWorse(Section, Criterion):
         metric, comparison = self.metric, measurements.comparison
         if metric is None:
             raise ValueError("not_worse.metric must be named before a decision")
-        verdict = partial(Verdict, f"not worse by {metric}", f"at most {self.margin:g} worse")
+        verdict = partial(
+            CriterionVerdict, f"not worse by {metric}", f"at most {self.margin:g} worse"
+        )
         if comparison is None:
             sentence = "nothing serves yet, so there is nothing to compare with"
             return verdict("no production", "not applicable", sentence)

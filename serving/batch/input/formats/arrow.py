@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cloche.serving.batch.input.formats.format import ColumnarFormat
+from cloche.serving.batch.input.formats.format import ColumnarInput
 from cloche.serving.batch.input.readers.arrow_frames import schema_types
 from cloche.serving.batch.input.readers.columnar import ColumnarReader, Select
 from cloche.serving.batch.input.sources import InputFile
@@ -49,7 +49,7 @@ def _read_stream(stream: Any) -> pa.RecordBatchReader:
         raise JobFailed(f"Standard input is no Arrow stream: {error}") from error
 
 
-FORMAT = ColumnarFormat(
+FORMAT = ColumnarInput(
     name="arrow",
     suffixes=(".arrow", ".feather", ".ipc"),
     recognized_by=(rb"ARROW1", "an Arrow file: score it with --input-format arrow"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from cloche.serving.batch.input import csv_types
 from cloche.serving.batch.input.csv_header import read_header
-from cloche.serving.batch.input.formats.format import TextFormat
+from cloche.serving.batch.input.formats.format import TextInput
 from cloche.serving.batch.input.readers.csv import CsvReader, header_columns
 from cloche.serving.batch.input.readers.reader import ReaderSettings
 from cloche.serving.batch.input.record_boundaries import whole_records
@@ -26,7 +26,7 @@ def _reader(use: ReaderSettings) -> CsvReader:
     )
 
 
-FORMAT = TextFormat(
+FORMAT = TextInput(
     name="csv",
     suffixes=(".csv", ".tsv", ".txt"),
     columns=_columns,

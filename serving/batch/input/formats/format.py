@@ -13,7 +13,7 @@ from cloche.serving.batch.input.sources import InputFile, opened, streamed
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Format:
+class InputFormat:
     """What is known about an input format.
 
     Attributes:
@@ -45,7 +45,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class TextFormat(Format):
+class TextInput(InputFormat):
     """A format without types, whose parts are ranges of bytes.
 
     Attributes:
@@ -58,12 +58,12 @@ class TextFormat(Format):
     whole_records: Callable[[bytes | bytearray, InputFile, bool], Records]
 
     def opened(self, file: InputFile) -> AbstractContextManager[Any]:
-        """See `Format.opened`."""
+        """See `InputFormat.opened`."""
         return streamed(file)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class ColumnarFormat(Format):
+class ColumnarInput(InputFormat):
     """A format with types of its own, whose parts are rows of a group.
 
     Attributes:

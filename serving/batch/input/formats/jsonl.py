@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cloche.serving.batch.input.formats.format import TextFormat
+from cloche.serving.batch.input.formats.format import TextInput
 from cloche.serving.batch.input.readers.jsonlines import JsonLinesReader, parsed
 from cloche.serving.batch.input.record_boundaries import Records
 from cloche.serving.batch.input.sources import InputFile
@@ -66,7 +66,7 @@ def _whole_records(block: bytes | bytearray, _: InputFile, last: bool) -> Record
     return Records(len(block) if last else block.rfind(b"\n") + 1, plain=False)
 
 
-FORMAT = TextFormat(
+FORMAT = TextInput(
     name="jsonl",
     suffixes=(".jsonl", ".ndjson"),
     recognized_by=(

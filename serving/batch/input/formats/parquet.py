@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloche.serving.batch.input.formats.format import ColumnarFormat
+from cloche.serving.batch.input.formats.format import ColumnarInput
 from cloche.serving.batch.input.readers.arrow_frames import schema_types
 from cloche.serving.batch.input.readers.columnar import ColumnarReader, Select
 from cloche.serving.batch.input.sources import InputFile
@@ -58,7 +58,7 @@ def _dtype(source: Any, name: str) -> Any:
     return pq.read_table(source, columns=[name], use_threads=False).to_pandas()[name].dtype
 
 
-FORMAT = ColumnarFormat(
+FORMAT = ColumnarInput(
     name="parquet",
     suffixes=(".parquet", ".pq"),
     recognized_by=(rb"PAR1", "a Parquet file: score it with --input-format parquet"),

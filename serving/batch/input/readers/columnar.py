@@ -13,7 +13,7 @@ from mlflow.types import DataType
 from cloche.serving.batch.input.readers.arrow_frames import DICTIONARY, frame_of, plain
 from cloche.serving.batch.input.readers.casting import cast
 from cloche.serving.batch.input.readers.reader import Reader, ReaderSettings
-from cloche.serving.batch.input.readers.rows import Columns, Rows, attach
+from cloche.serving.batch.input.readers.rows import Rows, StoredColumns, attach
 from cloche.serving.batch.input.sources import opened
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
@@ -62,7 +62,7 @@ class ColumnarReader(Reader):
             refused,
         )  # fmt: skip
 
-    def columns(self, part: Part) -> Columns | None:
+    def columns(self, part: Part) -> StoredColumns | None:
         """See `Reader.columns`. None if a column of texts is empty: pandas takes it for objects."""
         table = self._cursor.table(part)
         names = [str(name) for name, kind in self._types.items() if kind is DataType.string]
@@ -74,7 +74,7 @@ class ColumnarReader(Reader):
             typed, refused = self._typed(table.take(pa.array(positions)), part)
             return None if refused else typed.astype(dict.fromkeys(texts, "str"))
 
-        return Columns(table, self._copied(table, part), frame)
+        return StoredColumns(table, self._copied(table, part), frame)
 
     def _typed(self, table: pa.Table, part: Part) -> tuple[pd.DataFrame, dict[int, str]]:
         """Return what `cast` returns for the model's columns of a table."""

@@ -26,7 +26,7 @@ from cloche.serving.batch.input.readers.arrow_frames import frame_of, plain
 from cloche.serving.batch.input.readers.casting import INTEGERS, WHOLE, Types, cast, type_of
 from cloche.serving.batch.input.readers.csv_columns import CsvColumns
 from cloche.serving.batch.input.readers.reader import Reader
-from cloche.serving.batch.input.readers.rows import NOT_UTF8, Columns, Rows, attach
+from cloche.serving.batch.input.readers.rows import NOT_UTF8, Rows, StoredColumns, attach
 from cloche.serving.batch.job.part import Part
 from cloche.serving.errors import JobFailed
 
@@ -104,7 +104,7 @@ class CsvReader(Reader):
             lambda wanted: self._originals(header, body, dialect, wanted), refused,
         )  # fmt: skip
 
-    def columns(self, part: Part) -> Columns | None:
+    def columns(self, part: Part) -> StoredColumns | None:
         """See `Reader.columns`."""
         # as numbers, columns that are copied would be those of the frame
         copied = not self._verbatim and not set(self._carried).isdisjoint(self._model_columns or ())
@@ -125,7 +125,7 @@ class CsvReader(Reader):
             texts = [name for name, kind in self._types.items() if kind is DataType.string]
             return None if refused else typed.astype(dict.fromkeys(texts, "str"))
 
-        return Columns(*found, frame)
+        return StoredColumns(*found, frame)
 
     def _parsed(
         self, header: bytes, body: bytes, dialect: Dialect, found: Mapping[str, str]

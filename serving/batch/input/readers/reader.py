@@ -8,7 +8,7 @@ from mlflow.types import Schema
 
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions
 from cloche.serving.batch.input.readers.casting import Types
-from cloche.serving.batch.input.readers.rows import Columns, Rows
+from cloche.serving.batch.input.readers.rows import Rows, StoredColumns
 from cloche.serving.batch.job.part import Part
 
 
@@ -48,7 +48,7 @@ class Reader(ABC):
             JobFailed: The file cannot be read.
         """
 
-    def columns(self, part: Part) -> Columns | None:  # noqa: ARG002
+    def columns(self, part: Part) -> StoredColumns | None:  # noqa: ARG002
         """Return the rows of a part as columns; None if only a frame can be read.
 
         Raises:

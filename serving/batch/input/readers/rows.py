@@ -35,7 +35,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class StoredColumns:
     """The rows of a part as they are stored, before they are typed as a frame.
 
     Attributes:

@@ -1,1 +1,1 @@
-"""The output formats: one module has all that is particular to a format."""
+"""The output formats: one module has all that is particular to a format, and its writer."""

@@ -1,7 +1,7 @@
 """The list of output formats, each a module beside this one.
 
-A module is imported when its format is asked for, or the suffixes of the formats before it in the
-list have not matched.
+A module is imported when its format is asked for: a command line names formats before the libraries
+that write them are imported, which takes seconds.
 """
 
 from importlib import import_module

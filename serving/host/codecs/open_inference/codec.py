@@ -8,10 +8,10 @@ from mlflow.types import Schema
 
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.answers.mistake import Mistake
-from cloche.serving.host.codecs.open_inference.columns import TensorDecoder
 from cloche.serving.host.codecs.open_inference.model_inputs import as_payload, model_input
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor, make_output
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
-from cloche.serving.host.codecs.open_inference.tensors import Output, make_output
+from cloche.serving.host.codecs.open_inference.tensor_columns import TensorDecoder
 from cloche.serving.host.diagnosis.diagnosis import GENERAL, Diagnosis
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table, has_type_hints
@@ -53,7 +53,7 @@ class OpenInferenceCodec:
         *,
         split: Callable[[Item], SplitRequest | None],
         parse: Callable[[Item], OpenInferenceRequest],
-        write: Callable[[OpenInferenceRequest, Sequence[Output], int], Answer],
+        write: Callable[[OpenInferenceRequest, Sequence[OutputTensor], int], Answer],
         error_answer: Callable[[RequestRefused | UnsupportedMediaType], Answer],
     ) -> None:
         self._schema: Schema | None = metadata.get_input_schema()

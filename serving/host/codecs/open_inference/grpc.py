@@ -8,10 +8,10 @@ from google.protobuf.message import DecodeError
 from cloche.serving.host.answers.error_answers import RequestRefused, UnsupportedMediaType
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
 from cloche.serving.host.codecs.open_inference.messages import message
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
     BYTES,
-    Output,
     Tensor,
     read_datatype,
     read_shape,
@@ -86,8 +86,9 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
-) -> Answer:
+    name: str, version: str, request: OpenInferenceRequest,
+    outputs: Sequence[OutputTensor], rows: int,
+) -> Answer:  # fmt: skip
     """Write the answer of a version of a model, with raw tensors if the request's were raw.
 
     In this protocol either all tensors of a message are raw or none, so all are raw if a tensor has

@@ -19,7 +19,7 @@ from mlflow.utils.proto_json_utils import dataframe_from_parsed_json
 
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.answers.mistake import plain_name
-from cloche.serving.host.codecs.open_inference.columns import (
+from cloche.serving.host.codecs.open_inference.tensor_columns import (
     NATIVE,
     castable_datatypes,
     check_bytes,

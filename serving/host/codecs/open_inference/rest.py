@@ -8,9 +8,9 @@ from cloche.serving.host.answers.error_answers import RequestRefused, Unsupporte
 from cloche.serving.host.answers.mistake import describe_kind, quote_names
 from cloche.serving.host.codecs.mlflow import json_error
 from cloche.serving.host.codecs.open_inference.codec import SplitRequest
+from cloche.serving.host.codecs.open_inference.output_tensors import OutputTensor
 from cloche.serving.host.codecs.open_inference.request import OpenInferenceRequest
 from cloche.serving.host.codecs.open_inference.tensors import (
-    Output,
     Tensor,
     from_json,
     read_datatype,
@@ -75,8 +75,9 @@ def parse(item: Item) -> OpenInferenceRequest:
 
 
 def write(
-    name: str, version: str, request: OpenInferenceRequest, outputs: Sequence[Output], rows: int
-) -> Answer:
+    name: str, version: str, request: OpenInferenceRequest,
+    outputs: Sequence[OutputTensor], rows: int,
+) -> Answer:  # fmt: skip
     """Write the answer of a version of a model: JSON, followed by the outputs sent as bytes."""
     form: BinaryOutputs = request.answer_form
     head: dict[str, Any] = {"model_name": name, "model_version": version}

@@ -23,7 +23,7 @@ from cloche.serving.batch.job.part import FinishedPart
 from cloche.serving.batch.output import layout
 from cloche.serving.batch.scoring.worker import Worker
 from cloche.serving.batch.spark import safe_model
-from cloche.serving.batch.spark.columns import Columns
+from cloche.serving.batch.spark.columns import SparkColumns
 from cloche.serving.batch.spark.read_stage import ReadStage
 from cloche.serving.batch.spark.write_stage import WriteStage
 from cloche.serving.batch.version_pinning import pin
@@ -49,7 +49,7 @@ INPUTS = Schema([ColSpec("double", "a"), ColSpec("long", "b")])
     ids=["a bare tensor is one", "a matrix is as many as its signature says"],
 )  # fmt: skip
 def test_a_tensor_is_columns(tensor, ddl):
-    assert Columns.of(INPUTS, Schema([tensor])).answer_ddl == ddl
+    assert SparkColumns.of(INPUTS, Schema([tensor])).answer_ddl == ddl
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_tensor_is_columns(tensor, ddl):
     ],
 )
 def test_rows_stay_out_of_spark_where_the_signature_leaves_columns_open(inputs, outputs):
-    columns = Columns.of(inputs, outputs)
+    columns = SparkColumns.of(inputs, outputs)
     assert not columns.whole
     assert columns.answer_ddl == "refused string, message string"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cloche.serving.errors import BuildFailed
-from cloche.serving.image.engine import build, find
+from cloche.serving.image.container_engine import build, find
 
 Install = Callable[..., Path]
 

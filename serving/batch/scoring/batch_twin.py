@@ -17,7 +17,7 @@ from mlflow.types import DataType
 
 from cloche.registry.coded_graph import UNKNOWN
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, compile_decoder
-from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Prediction, Twin, TwinUnusable
+from cloche.serving.host.predictors.twin import ANY, DESCRIPTION, Twin, TwinPrediction, TwinUnusable
 from cloche.serving.host.predictors.twin_inputs import GAP, Codes
 from cloche.values.progress import Say
 
@@ -77,7 +77,7 @@ class BatchTwin:
         planned = _ARROW.keys() | {DataType.string} >= set(self._decoder.types)
         return planned and (not texts or self._words is not None)
 
-    def predict(self, frame: pd.DataFrame) -> Prediction | None:
+    def predict(self, frame: pd.DataFrame) -> TwinPrediction | None:
         """Return the twin's predictions; None unless the frame has the signature's exact types."""
         columns = []
         for name, kind in self._columns:
@@ -87,7 +87,7 @@ class BatchTwin:
             columns.append(values)
         return self._predict(columns, len(frame))
 
-    def predict_table(self, table: pa.Table) -> Prediction | None:
+    def predict_table(self, table: pa.Table) -> TwinPrediction | None:
         """Return the twin's predictions for n > 0 rows as they were stored in a file.
 
         None unless each column becomes the signature's type without a change of any value.
@@ -119,12 +119,12 @@ class BatchTwin:
             cells if isinstance(cells, pa.ChunkedArray) else pa.chunked_array([cells]), self._words
         )
 
-    def _predict(self, columns: list[Any], rows: int) -> Prediction:
+    def _predict(self, columns: list[Any], rows: int) -> TwinPrediction:
         pieces = [
             self._twin.predict([_cut(one, start) for one in columns])
             for start in range(0, rows, _AT_ONCE)
         ]
-        return Prediction(
+        return TwinPrediction(
             np.concatenate([one.sure for one in pieces]),
             pieces[0].names,
             [np.concatenate(of) for of in zip(*(one.columns for one in pieces), strict=True)],

@@ -7,7 +7,7 @@ import pytest
 
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.stages import frame_of, stage_table
+from cloche.serving.host.staged_requests import frame_of, stage_table
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "no names": ([1.0, 2.0], "values that have no name"),

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from cloche.serving.batch import resume_checks
+from cloche.serving.batch.scoring.batch_twin import choose_twin
 from cloche.serving.batch.scoring.predict import PartScorer
-from cloche.serving.batch.scoring.twin import choose_twin
 from cloche.serving.errors import JobFailed, JobRefused
-from cloche.serving.host.predictors.twin import Prediction
+from cloche.serving.host.predictors.twin import TwinPrediction
 from tests.serving.batch.conftest import HereEngine, expected, table
 
 pytestmark = pytest.mark.xdist_group("batch")
@@ -37,7 +37,9 @@ class Twin:
             raise self._failure
         answer = self._model.predict(frame)
         columns = [answer["prediction"].to_numpy(), answer["probability"].to_numpy() + self._shift]
-        return Prediction(frame["b"].to_numpy() % 2 == 1, ["prediction", "probability"], columns)
+        return TwinPrediction(
+            frame["b"].to_numpy() % 2 == 1, ["prediction", "probability"], columns
+        )
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_a_model_with_other_columns_than_its_twin_stops_the_job_and_no_row_is_bl
     class Other(Twin):
         def predict(self, frame):
             found = super().predict(frame)
-            return Prediction(found.sure, ["prediction", "score"], found.columns)
+            return TwinPrediction(found.sure, ["prediction", "score"], found.columns)
 
     monkeypatch.setattr(
         PartScorer, "load", staticmethod(lambda *_: PartScorer(model, Other(model)))

@@ -5,7 +5,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from cloche.training.gate.signature import breaking_changes
+from cloche.training.gate.signature_changes import breaking_changes
 
 
 def schema(**columns: str) -> Schema:
