@@ -32,6 +32,7 @@ EACH_DAY = 500
 KEYS = ["carrier", "flight", "origin", "destination", "hour"]
 STAGE = "models:/flight-features@production"
 OWN = ("--env-manager", "uv")
+PATIENT = ("--timeout", "1200")  # nothing keeps the bytecode of what the gate imports
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,15 @@ def test_the_model_and_the_stage_are_judged_and_scored_as_one(
     judged.to_parquet(team.repo / "data" / "judged.parquet")
     policy = team.folder / "policy.yaml"
     policy.write_text(policy.read_text().replace("roc_auc: 0.6", "roc_auc: 0.5"))
-    promote = ("cloche", "promote", "flight-delay-by-key", "--policy", "policy.yaml", *OWN)
+    promote = (
+        "cloche",
+        "promote",
+        "flight-delay-by-key",
+        "--policy",
+        "policy.yaml",
+        *OWN,
+        *PATIENT,
+    )
 
     told = team.run(*promote, "--before", "models:/flight-features/2", code=3)
     for feature in lacking:
