@@ -1,7 +1,7 @@
 """The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
-Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused, 4 done with rows in
-quarantine.
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused or a rollout was aborted,
+4 done with rows in quarantine.
 """
 
 import gc
@@ -45,6 +45,7 @@ COMMANDS = {
     "init": "cloche.training.cli.init:init",
     "train": "cloche.training.cli.train:train",
     "promote": "cloche.training.cli.promote:promote",
+    "rollout": "cloche.training.cli.rollout:rollout",
     "accelerate": "cloche.training.cli.accelerate:accelerate",
     "rollback": "cloche.training.cli.rollback:rollback",
     "status": "cloche.training.cli.status:status",
@@ -99,11 +100,17 @@ def cloche() -> None:
 def exit_code(error: Exception) -> int | None:
     """Return the exit code of an expected failure; None for an unexpected one."""
     from cloche.serving.errors import ModelUriError, ServingError, SettingsError  # noqa: PLC0415
-    from cloche.training.errors import ClocheError, GateRefusal, RecipeError  # noqa: PLC0415
+    from cloche.training.errors import (  # noqa: PLC0415
+        ClocheError,
+        GateRefusal,
+        RecipeError,
+        RolloutAborted,
+    )
     from cloche.up.errors import ServiceError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
+        (RolloutAborted, 3),
         (RecipeError, 2),
         (ModelUriError, 2),
         (SettingsError, 2),

@@ -6,8 +6,10 @@ ClocheError
 ├── TrainingError    the estimator, the search or the packaging failed
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry lacks what was requested, or changed meanwhile
+│   └── LockHeld     somebody else moves the aliases at this moment
 ├── NotMeasured      the gate's own process failed, so that there is no verdict
-└── GateRefusal      the gate judged a version and refused it
+├── GateRefusal      the gate judged a version and refused it
+└── RolloutAborted   live requests, or a person, ended the rollout of a version
 
 A message says what was found and what to do about it. Exit codes are assigned in `cloche.main`, not
 here.
@@ -53,9 +55,17 @@ class RegistryError(ClocheError):
     """The registry lacks what was requested, or another user changed it meanwhile."""
 
 
+class LockHeld(RegistryError):
+    """Somebody else moves the aliases of the model at this moment."""
+
+
 class NotMeasured(ClocheError):
     """The gate's own process failed, not the version that it measured, so there is no verdict."""
 
 
 class GateRefusal(ClocheError):
     """The gate judged a version and refused it."""
+
+
+class RolloutAborted(ClocheError):
+    """The rollout of a version was aborted; the message is the reason."""

@@ -26,8 +26,8 @@ from packaging.requirements import Requirement
 from cloche.processes.child_variables import for_builds
 from cloche.processes.private_folders import make_private
 from cloche.registry.cached_environments import COMPLETE, environment_of
-from cloche.registry.chain_members import members
 from cloche.registry.installed_packages import PythonEnv, python_version
+from cloche.registry.stage_names import members
 from cloche.values.progress import Say
 
 LOCAL = "local"

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
-from cloche.registry.chain_members import members
+from cloche.registry.stage_names import members
 
 _FILE = "-r requirements.txt"
 _OF_CONDA = re.compile(r"(python|pip|setuptools|wheel)(<=|>=|==|!=|<|>|=)?([\d.]+)?$")

@@ -14,8 +14,8 @@ from typing import Any
 from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 
-from cloche.registry.chain_members import MEMBERS
 from cloche.registry.stage_fit import first_misfit
+from cloche.registry.stage_names import MEMBERS
 
 # The only way from training to serving, which import-linter cannot see: MLflow imports the module
 # by this name where a chain is loaded, also in the gate's probe, and calls its `_load_pyfunc`.

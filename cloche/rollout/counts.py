@@ -8,7 +8,7 @@ from cloche.rollout.two_rates import Rate
 
 Arm = Literal["production", "canary", "shadow", "baseline"]
 Bad = Literal["failures", "slow", "differences"]
-Counted = Bad | Literal["requests", "callers", "failure_events"]
+Counted = Bad | Literal["requests", "callers", "failure_events", "untimed"]
 
 
 class RolloutCounts:
@@ -20,10 +20,12 @@ class RolloutCounts:
     - `requests`: requests that an arm got at a share, also those that it failed; a request that
       production answers in the canary's place is the canary's; of shadow and baseline those that
       were compared;
-    - `callers`: those of an arm at a share, each once: whoever counts stops after 10,000 or so,
-      which are enough, because callers that are counted again are no new evidence;
+    - `callers`: those of an arm at a share, each once, and by one server: callers that are counted
+      again are no new evidence. Whoever counts stops after 10,000 or so, which are enough;
     - `failures` and `slow`: requests that were so;
-    - `failure_events`: failures that `AbortEvidence` may treat as independent;
+    - `untimed`: requests of which nobody can say whether they were slow, such as those before the
+      server knew what is;
+    - `failure_events`: failures that `AbortEvidence` may treat as independent, each by one server;
     - `differences`: compared answers that differ.
 
     The share is the canary's. Counts of shadow and baseline may be at any share: they are added up.
@@ -40,9 +42,16 @@ class RolloutCounts:
         """Return a number, 0 if nothing was counted."""
         return self._counts[percent, arm, what]
 
+    def sum(self, arm: Arm, what: Counted) -> int:
+        """Return a number for all shares."""
+        return sum(self.of(percent, arm, what) for percent in self.percents)
+
     def rate(self, percent: float, arm: Arm, bad: Bad) -> Rate:
         """Return how many of an arm's requests at a share were bad."""
-        return Rate(self.of(percent, arm, "requests"), self.of(percent, arm, bad))
+        requests = self.of(percent, arm, "requests")
+        if bad == "slow":
+            requests -= self.of(percent, arm, "untimed")
+        return Rate(requests, self.of(percent, arm, bad))
 
     @property
     def percents(self) -> list[float]:

@@ -5,18 +5,21 @@ judges the counts of all servers, and the other for the servers, each of which j
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from cloche.rollout.abort import FEWEST_EVENTS, AbortEvidence
-from cloche.rollout.counts import Bad, RolloutCounts
+from cloche.rollout.counts import Bad, Counted, RolloutCounts
 from cloche.rollout.plan import Plan
 from cloche.rollout.sample_ratio import log_e_mismatch
 from cloche.rollout.two_rates import Rate, log_e_within
 from cloche.rollout.verdict import EValue, Verdict, describe, percentage
 
 _HALVES = 2  # of the chance of a false abort
+_OF_A_FAILURE: tuple[Counted, ...] = ("requests", "failures", "failure_events")
 _MISMATCH_ALPHA = 0.001
 _MOST_DOUBLINGS = 12  # of the requests so far, for which the requests still needed are computed
+_MOST_FAILURES = 2**20  # beyond which no number of failures is told
 
 
 def judge_step(plan: Plan, counts: RolloutCounts, percent: float, minutes: float) -> Verdict:
@@ -86,6 +89,35 @@ def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None
         "failures: worse", log_e, math.log(limit),
         f"the canary failed {describe(all_canary)}, production {describe(all_production)}; {said}",
     )  # fmt: skip
+
+
+def failures_to_abort(
+    plan: Plan, counts: RolloutCounts, percent: float, servers: int | None = None
+) -> int | None:
+    """Return how many failures more would abort the canary, if production fails no more.
+
+    Args:
+        plan: Plan of the rollout.
+        counts: Counts since the rollout began.
+        percent: Share of the canary from now on.
+        servers: As in `abort_evidence`.
+
+    Returns:
+        The number of failures of as many callers; None if no number aborts it.
+    """
+
+    def aborts(failures: int) -> bool:
+        more = RolloutCounts()
+        for what in _OF_A_FAILURE:
+            more.count(percent, "canary", what, failures)
+        return abort_evidence(plan, counts + more, servers).proven
+
+    most = 1
+    while not aborts(most):
+        if most >= _MOST_FAILURES or not 0 < percent < 100:
+            return None
+        most *= 2
+    return bisect_left(range(most), True, key=aborts)
 
 
 def _mismatch(counts: RolloutCounts) -> EValue:

@@ -23,13 +23,14 @@ _QUOTED = re.compile(r"""(?<!\w)[bru]?(['"`])(.*?)(?<!\\)\1(?!\w)""")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?(?![\w])")
 
 
-def describe_error(error: BaseException, rows: Any = None) -> str:
+def describe_error(error: BaseException, rows: Any = None, names: Iterable[Any] = ()) -> str:
     """Describe an error in one line, with its type.
 
     Args:
         error: The error.
         rows: The table, array or record that the error is about; its values are cut from the
             message.
+        names: Words that may be quoted in the message, in addition to the columns of `rows`.
     """
     raised_by = raised_in(error)
     where = f" (in the {raised_by})" if raised_by else ""
@@ -37,7 +38,6 @@ def describe_error(error: BaseException, rows: Any = None) -> str:
     message = _text(error)
     if message.startswith(_WRAPPERS):
         return type(error).__name__ + where
-    names: list[str] = []
     if isinstance(error, ImportError) or (isinstance(error, OSError) and rows is None):
         names = [found[2] for found in _QUOTED.finditer(message)]  # names of modules, files
     shown = redact(message, rows, names)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from cloche.rollout.registry_keys import CANARY
+from cloche.rollout.registry_keys import CANARY, SHADOW
 from cloche.serving import page
 from cloche.serving.api import routes
 from cloche.serving.api.predictions import PredictionService
@@ -136,7 +136,7 @@ class App:
                 404, "RESOURCE_DOES_NOT_EXIST", "This server does not serve a model of this name."
             )
         followed = model.uri.value if model.uri.reference is Reference.ALIAS else None
-        if route.label is not None and route.label not in (followed, CANARY):
+        if route.label is not None and route.label not in (followed, CANARY, SHADOW):
             raise HttpError(
                 404, "RESOURCE_DOES_NOT_EXIST",
                 "This label is no alias that the server follows for this model.",

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, cast
 
-from cloche.rollout.registry_keys import CANARY
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
@@ -44,11 +43,12 @@ def serving_pool(model: ServedModel, version: str | None) -> VersionPool | Stage
 
 
 def _named_pool(model: ServedModel, version: str) -> ServedPool:
-    """The version pool of an alias, or of the canary's version."""
+    """The version pool of an alias, or of the version of an arm."""
     if version == f"@{model.uri.value}" and model.current is not None:
         return model.current
-    if model.arms is None or version not in (f"@{CANARY}", model.arms.pool.version):
+    found = model.arms.find(version) if model.arms is not None else None
+    if found is None:
         raise HttpError(
             404, "RESOURCE_DOES_NOT_EXIST", "This version is not loaded; /readyz says which one is."
         )
-    return model.arms.pool
+    return found

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PRODUCTION: Literal["production"] = "production"
 CANARY: Literal["canary"] = "canary"
 REFUSED, LOST = "refused", "host lost"
-_ENDINGS = {EXPIRED: "timeout", CUT_OFF: "timeout", HOST_LOST: LOST, NOT_REPEATED: LOST}
+ENDINGS = {EXPIRED: "timeout", CUT_OFF: "timeout", HOST_LOST: LOST, NOT_REPEATED: LOST}
 
 
 def failure(answer: Answer) -> str:
@@ -64,7 +64,7 @@ class ProductionReceiver:
 
     def set_exception(self, ended: RequestEnded) -> None:
         """End the request without an answer of a host."""
-        if reason := _ENDINGS.get(ended.reason):
+        if reason := ENDINGS.get(ended.reason):
             self._arms.count(PRODUCTION, self._key, reason, self._started)
         self._receiver.set_exception(ended)
 
@@ -148,10 +148,10 @@ class CanaryAttempt:
         if ended.reason == CLIENT_LEFT:
             self._original.end(CLIENT_LEFT)
         elif was_sent and not self._arms.may_repeat:
-            self._count(_ENDINGS.get(ended.reason, ""))
+            self._count(ENDINGS.get(ended.reason, ""))
             self._original.end(ended.reason)
         else:
-            self._fall_back("" if ended.reason == STOPPED else _ENDINGS[ended.reason])
+            self._fall_back("" if ended.reason == STOPPED else ENDINGS[ended.reason])
 
     def give_back(self) -> None:
         """Have production answer, because the canary is ended before it was asked."""

@@ -1,17 +1,19 @@
-"""A served model whose production may have a canary beside it."""
+"""A served model whose production may have a canary and a shadow beside it."""
 
 import asyncio
 import contextlib
 import logging
-import math
-from dataclasses import asdict
 from typing import Any
 
-from cloche.rollout.registry_keys import ABORTED, PROMOTED
-from cloche.serving.arms.canary_model import CanaryModel, aborted_problem, is_aborted
+from cloche.rollout.registry_keys import ABORTED, CANARY, PROMOTED, SHADOW
+from cloche.serving.arms.arm_poller import ArmPoller
+from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
+from cloche.serving.arms.arms import Arms
+from cloche.serving.arms.canary_model import CanaryModel
+from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
-from cloche.serving.dispatch.registry_poller import RegistryPoller
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
+from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.registry.client import Registry
@@ -20,12 +22,11 @@ from cloche.serving.registry.uri import ModelUri
 
 _SECONDS = 15.0  # for one question to the registry
 _LAST_WRITE_SECONDS = 3.0  # when the server ends
-_LOOK_POLLS, _LOOK_SECONDS = 5, 10.0  # between two looks for a canary where there is none
 _logger = logging.getLogger(__name__)
 
 
 class ProductionModel(ServedModel):
-    """A model that follows the alias `production`, and the alias `canary` where there is one.
+    """A model that follows the alias `production`, and `canary` and `shadow` where they are set.
 
     An aborted canary gets no requests of this server until somebody removes the tag that says so,
     also while the registry cannot be told.
@@ -33,15 +34,31 @@ class ProductionModel(ServedModel):
 
     def __init__(
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, refusal: str = "",
+        make: MakeVersionPool, canary_arms: type[Arms] = Arms, no_shadow: str = "",
     ) -> None:  # fmt: skip
-        """Serve nothing yet; `refusal` is why this server has no canaries, if it has none."""
-        super().__init__(uri, registry, metrics, make=make)
-        self._poller: _Poller = _Poller(registry, uri)
-        self._canary = CanaryModel(self, registry, metrics, make=make, abort=self._abort)
+        """Serve nothing yet.
+
+        Args:
+            uri: The model URI, with the alias `production`.
+            registry: The registry.
+            metrics: The metrics of the server.
+            make: Makes a version pool.
+            canary_arms: The class of what requests pass through beside a canary.
+            no_shadow: Why this server has no shadow; empty if it may have one.
+        """
+        super().__init__(uri, registry, metrics, make=self._take_or_make)
+        self._poller: ArmPoller = ArmPoller(registry, uri, _SECONDS)
+        self._make = make
+        self._promoted: ServedPool | None = None  # the canary's, which is to take over
+        self._canary = CanaryModel(
+            self, registry, metrics, make=make, arms_class=canary_arms, changed=self._join_arms,
+            abort=self._abort,
+        )  # fmt: skip
+        self._shadow = ShadowModel(
+            self, registry, metrics, make=make, changed=self._join_arms, refusal=no_shadow
+        )
         self._canary_problem = ""  # why the version behind the alias takes no requests
         self._canary_version = ""  # that version
-        self._refusal = refusal
         self._aborted: dict[str, str] = {}  # the state to be written, by identity
         self._written_at: dict[str, float] = {}  # when it was, on the loop's clock
         self._writes = Tasks()
@@ -49,8 +66,7 @@ class ProductionModel(ServedModel):
 
     async def drain(self) -> None:
         """Cancel the loads, and close every version pool after its running batches."""
-        self._canary.end()
-        await self._canary.drain()
+        await asyncio.gather(self._canary.drain(), self._shadow.drain())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WRITE_SECONDS):
                 await self._writes.finish()
@@ -58,11 +74,11 @@ class ProductionModel(ServedModel):
 
     async def close(self) -> None:
         """Close all version pools at once: no client is connected any more."""
-        await self._canary.close()
+        await asyncio.gather(self._canary.close(), self._shadow.close())
         await super().close()
 
     def describe(self) -> dict[str, Any]:
-        """The entry of the model in `/readyz`, with its canary if there is one."""
+        """The entry of the model in `/readyz`, with its canary and shadow if there are any."""
         described = super().describe()
         if self._canary_problem:
             described["canary"] = {
@@ -71,42 +87,56 @@ class ProductionModel(ServedModel):
             }  # fmt: skip
         elif self._canary.target is not None:
             described["canary"] = self._canary.describe()
+        if self._shadow.target is not None:
+            described["shadow"] = self._shadow.describe()
         return described
 
     async def poll(self) -> None:
-        """Ask the registry, and have production and the canary follow its answer.
+        """Ask the registry, and have production, the canary and the shadow follow its answer.
 
         Raises:
             ServingError: The registry does not answer, or names no version that can serve.
         """
         await super().poll()
-        if self._poller.looked:
-            canary = self._poller.canary
+        if CANARY in self._poller.looked:
+            canary = self._poller.found.get(CANARY)
             if canary is not None and canary.identity == self._wanted_identity:
                 # else it would be a canary again when another version is promoted
                 self._tell_registry(canary, PROMOTED)
                 canary = None
             self._follow_canary(canary)
+        if SHADOW in self._poller.looked:
+            self._shadow.follow_target(self._poller.found.get(SHADOW))
 
     def apply(self, resolved: ResolvedVersion) -> None:
         """Load the version that the registry names, unless it is the canary, which is loaded."""
-        identity = resolved.identity
-        if identity != self._state.identity and (promoted := self._canary.take(identity)):
-            self._give_up()
-            self._switch(promoted, resolved)
-            self._log_served(promoted, 0.0)
-            self._loads.start(self._complete(promoted, resolved))
+        before = self.loading
         super().apply(resolved)
+        if self.loading is not None and self.loading is not before:  # its task has yet to begin
+            self._promoted = self._canary.take(resolved.identity)
+
+    async def _take_or_make(self, name: str, resolved: ResolvedVersion) -> ServedPool:
+        """Return the canary's version pool if it is promoted, or another one."""
+        promoted, self._promoted = self._promoted, None
+        if promoted is None:
+            return await self._make(name, resolved)
+        self._canary.has_taken_over()
+        return promoted
+
+    def _join_arms(self) -> None:
+        """Let requests pass through what takes them while there is a canary or a shadow."""
+        canary, shadow = self._canary.arms, self._shadow.arms
+        if shadow is not None:
+            shadow.canary = canary
+        self.arms = canary if shadow is None else shadow
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""
         if canary is None:
             self._canary.follow_target(None)
-            if self._canary_problem == self._refusal:
-                self._canary_problem = ""
             return
         self._canary_version = canary.version
-        self._canary_problem = self._refusal or self._abort_problem(canary)
+        self._canary_problem = self._abort_problem(canary)
         self._canary.follow_target(None if self._canary_problem else canary)
 
     def _abort_problem(self, canary: ResolvedVersion) -> str:
@@ -155,41 +185,3 @@ class ProductionModel(ServedModel):
 
     def _label(self, canary: ResolvedVersion) -> dict[str, str]:
         return {"model": self.name, "version": canary.version}
-
-
-class _Poller(RegistryPoller):
-    """Polls for production's version and the canary; for one that is absent only now and then.
-
-    The question for an absent alias costs about half of one for production's version.
-
-    Attributes:
-        canary: The canary that the last look has found; None if there is none.
-        looked: Whether the last poll looked for a canary.
-        began: The time at which the last poll began, on the loop's clock.
-    """
-
-    def __init__(self, registry: Registry, uri: ModelUri) -> None:
-        super().__init__(registry, "resolve_arms", _SECONDS, uri=asdict(uri), canary=True)
-        self.canary: ResolvedVersion | None = None
-        self.looked = False
-        self.began = self._looked_at = -math.inf
-        self._polls = 0
-
-    def wake(self) -> None:
-        """Poll now instead of after the pause, also for a canary."""
-        self._polls = 0
-        super().wake()
-
-    async def poll(self) -> Any:
-        """Poll the registry now, and return what it says of production's version."""
-        self.looked, self.began = False, self._loop.time()
-        look = self.canary is not None or self._polls % _LOOK_POLLS == 0
-        look = look or self.began - self._looked_at >= _LOOK_SECONDS
-        self._polls += 1
-        self._params["canary"] = look
-        resolved = await super().poll()
-        if look:
-            self.looked, self._looked_at = True, self.began
-            canary = resolved.pop("canary")
-            self.canary = None if canary is None else ResolvedVersion.from_json(canary)
-        return resolved

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+_ONCE = b"\0"  # which no header can have
+
 
 def routing_key(headers: Iterable[tuple[bytes, bytes]], request_id: bytes) -> bytes:
     """The header X-Routing-Key of a request, else its API key, else its ID.
@@ -17,3 +19,13 @@ def routing_key(headers: Iterable[tuple[bytes, bytes]], request_id: bytes) -> by
         if name == b"authorization" and value:
             key = value
     return key
+
+
+def caller_of(key: bytes, request_id: bytes) -> bytes:
+    """The name under which the caller with a routing key is counted."""
+    return _ONCE + key if key is request_id else key
+
+
+def may_return(caller: bytes) -> bool:
+    """Whether a caller may send further requests, also to other servers."""
+    return not caller.startswith(_ONCE)

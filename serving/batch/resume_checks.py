@@ -7,9 +7,9 @@ from typing import Any
 from mlflow.models import Model
 from mlflow.types import Schema
 
-from cloche.registry.chain_members import members
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
+from cloche.registry.stage_names import members
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs

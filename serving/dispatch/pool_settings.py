@@ -13,7 +13,9 @@ class PoolSettings:
         load_timeout: The time limit for loading a replica, in seconds.
         predict_timeout: The time limit for a batch, in seconds.
         host_memory: The memory in bytes above which a replica is renewed; 0 for no limit.
+        low_priority: Whether the hosts yield to all others, because nobody waits for their answers.
         twin: The digest of the accelerated twin that may answer; empty for none.
+        as_stage: Whether the version answers with tables for the next version of a staged pool.
     """
 
     replicas: int
@@ -22,4 +24,6 @@ class PoolSettings:
     queue: QueueLimits
     batches: BatchLimits
     host_memory: int = 0
+    low_priority: bool = False
     twin: str = ""
+    as_stage: bool = False

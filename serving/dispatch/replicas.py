@@ -22,6 +22,7 @@ class Replicas:
 
     Attributes:
         description: The hosts' description of their version.
+        losses: The number of replicas that were lost.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Replicas:
         idle: Callable[[], None],
     ) -> None:
         self.description: dict[str, Any] = {}
+        self.losses = 0
         self._label = label
         self._path = path
         self._settings = settings
@@ -122,6 +124,7 @@ class Replicas:
             return
         self._remove(replica)
         self._lost.inc()
+        self.losses += 1
         self._tasks.start(self._log_loss(replica, error))
         self._tasks.start(self._replace())
 
@@ -145,7 +148,9 @@ class Replicas:
         replica = await self._spawn()
         version = {
             "path": str(self._path), "twin": self._settings.twin,
-            "twin_first": twin_first, "low_priority": low_priority, **self._label,
+            "as_stage": self._settings.as_stage,
+            "twin_first": twin_first, "low_priority": low_priority,
+            "stays_low": self._settings.low_priority, **self._label,
         }  # fmt: skip
         try:
             self.description = await replica.load(version, self._label, self._settings.load_timeout)

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from cloche.registry.input_change import input_changes
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.poll_policy import ServingState, should_load
 from cloche.serving.dispatch.registry_poller import RegistryPoller
@@ -39,6 +40,7 @@ class ServedModel:
         current: The version pool that takes requests; None until the first version is warm.
         arms: What takes the requests instead while a canary serves beside it; None without one.
         since: The time at which that version pool took over.
+        warning: What it takes that the version pool before it did not; empty if requests fit both.
         loading: The load of the version that is to take over; None if there is none.
         history: The model's versions as the registry describes them.
         in_progress: The number of requests that are not answered yet.
@@ -58,6 +60,7 @@ class ServedModel:
         self.current: ServedPool | None = None
         self.arms: Arms | None = None
         self.since: datetime | None = None
+        self.warning = ""
         self.loading: VersionLoad | None = None
         self.history = VersionHistory(uri, registry)
         self._registry = registry
@@ -149,7 +152,7 @@ class ServedModel:
         """Load the version that the registry names if needed, and cancel any other load."""
         self._wanted_identity = identity = resolved.identity
         if self.current is not None and identity == self._state.identity:
-            self.current.retry = resolved.retry
+            self.current.follow_retries(resolved)
         if not should_load(self._state, identity, resolved.revision):
             self._give_up()
         elif self.loading is None or self.loading.resolved.identity != identity:
@@ -183,7 +186,7 @@ class ServedModel:
     async def _load(self, load: VersionLoad) -> None:
         try:
             fresh = await self._make_pool(self.name, load.resolved)
-            await fresh.start(another_serves=self._another_serves)
+            await self._start(fresh)
         except (VersionRefused, HostFailed) as error:
             self._refuse(load.resolved, error)
         except ServingError as error:
@@ -200,6 +203,9 @@ class ServedModel:
         finally:
             if self.loading is load:
                 self.loading = None
+
+    async def _start(self, fresh: ServedPool) -> None:
+        await fresh.start(another_serves=self.current is not None)
 
     async def _complete(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
         """Wait until a version that its twin serves has its model, and record it in the cache."""
@@ -243,10 +249,28 @@ class ServedModel:
     def _switch(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
         """Serve with `fresh` from now on, and note since when."""
         self.since = datetime.now(UTC)
+        self._warn_of_other_inputs(fresh, resolved)
         self.history.invalidate()
         self._state = ServingState(resolved.identity)
         self._failures.clear()
         self.serve(fresh)
+
+    def _warn_of_other_inputs(self, fresh: ServedPool, resolved: ResolvedVersion) -> None:
+        """Note and log if requests that fitted the version pool that serves do not fit `fresh`."""
+        self.warning = ""
+        if self.current is None:
+            return
+        old, new = self.current.description, fresh.description
+        if changes := input_changes(old.get("signature"), new.get("signature")):
+            behind = [
+                f" behind {', '.join(one.get('stages') or ['no stage'])}" for one in (old, new)
+            ]
+            was, now = behind if behind[0] != behind[1] else ("", "")
+            self.warning = (
+                f"{sentence_start(resolved)}{now} takes other inputs than version "
+                f"{self.current.version}{was}, which served before: {changes}."
+            )
+            _logger.warning("%s", self.warning, extra={"model": self.name})
 
     def serve(self, fresh: ServedPool) -> None:
         """Serve with `fresh`, which takes the requests that waited for the old version pool."""
@@ -262,11 +286,6 @@ class ServedModel:
         task = asyncio.create_task(old.close(self._successor))
         self._retired[task] = old
         task.add_done_callback(lambda _: self._retired.pop(task))
-
-    @property
-    def _another_serves(self) -> bool:
-        """Whether a version serves while another one is loaded."""
-        return self.current is not None
 
     def _successor(self) -> ServedPool | None:
         """The version pool that takes over what a closed one leaves."""
@@ -296,4 +315,5 @@ class ServedModel:
             "predictor": description.get("predictor"),
             "loading": self.loading.describe() if self.loading else None,
             "problem": self.problem or None,
+            "warning": self.warning or None,
         }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from cloche.serving.queue.prediction_request import PredictionRequest
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 
 class Successor(Protocol):
@@ -18,13 +19,7 @@ class Successor(Protocol):
 
 
 class ServedPool(Protocol):
-    """All replicas of a version, and of the stages before it, which start and end together.
-
-    Attributes:
-        retry: Whether a request whose host was lost is given to another host.
-    """
-
-    retry: bool
+    """All replicas of a version, and of the stages before it, which start and end together."""
 
     @property
     def model(self) -> str:
@@ -50,8 +45,25 @@ class ServedPool(Protocol):
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
 
+    @property
+    def retry(self) -> bool:
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set which versions may be asked again, as the registry has it now."""
+
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica; `another_serves` says whether another version serves meanwhile.
+        """Load every replica, unless it is loaded beside another version, and take over from that.
+
+        Args:
+            another_serves: Whether another version serves meanwhile.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+
+    async def start_beside(self) -> None:
+        """Load every replica, and leave the requests to the version that serves.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
@@ -81,31 +93,36 @@ class ServedPool(Protocol):
         """
 
 
-class RequestPool(ServedPool, Protocol):
-    """A version pool of this process, which takes requests."""
+class RequestTaker(Protocol):
+    """What takes requests: a version pool, or what sees a request before one does."""
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue is full."""
 
 
-class Arms(Protocol):
-    """What takes the requests of a model while it has a canary beside its version.
-
-    Attributes:
-        percent: The share of the callers whose requests the canary answers.
-    """
-
-    percent: float
+class RequestPool(ServedPool, RequestTaker, Protocol):
+    """A version pool of this process, which takes requests."""
 
     @property
-    def pool(self) -> RequestPool:
-        """The version pool of the canary."""
+    def idle(self) -> bool:
+        """Whether a replica waits for a request."""
 
-    def end(self) -> None:
-        """Let nothing that is still being answered abort the canary: it has ended."""
+    @property
+    def losses(self) -> int:
+        """The number of hosts that were lost."""
+
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+
+
+class Arms(Protocol):
+    """What takes the requests of a model while it has a canary or a shadow beside its version."""
+
+    def find(self, reference: str) -> RequestPool | None:
+        """Return the version pool of an arm, by its version or by its alias after an `@`."""
 
     def submit(
-        self, request: PredictionRequest, pool: RequestPool, *,
+        self, request: PredictionRequest, pool: RequestTaker, *,
         headers: Iterable[tuple[bytes, bytes]], request_id: bytes, by_name: bool,
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full.

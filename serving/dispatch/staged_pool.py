@@ -9,6 +9,7 @@ drains it as a whole.
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cloche.registry.stage_fit import first_misfit
@@ -21,7 +22,9 @@ from cloche.serving.queue.prediction_request import (
     PredictionRequest,
     RequestEnded,
     StageProgress,
+    StageVisit,
 )
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _JSON = "application/json"
 _OK = 200
@@ -41,9 +44,7 @@ class StagedPool:
         self._last = pools[-1]
         self._example_seconds = example_seconds
         self._stages = [f"{pool.model}/{pool.version}" for pool in self._pools[:-1]]
-        current = [f"stage {title(pool.model, pool.version)}" for pool in self._pools[:-1]]
-        names = ",".join(self._stages)
-        self._progress = [StageProgress(names, one) for one in (*current, "")]
+        self._names = ",".join(self._stages)
 
     @property
     def model(self) -> str:
@@ -57,12 +58,13 @@ class StagedPool:
 
     @property
     def retry(self) -> bool:
-        """Whether the model is asked again by another host when one was lost."""
-        return self._last.retry
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+        return all(pool.retry for pool in self._pools)
 
-    @retry.setter
-    def retry(self, value: bool) -> None:
-        self._last.retry = value
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set which stages, and whether the model, may be asked again."""
+        for pool, version in zip(self._pools, resolved.with_stages, strict=True):
+            pool.follow_retries(version)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -87,6 +89,16 @@ class StagedPool:
         return sum(pool.queued for pool in self._pools)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica of each version pool waits for a request."""
+        return all(pool.idle for pool in self._pools)
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts of all version pools that were lost."""
+        return sum(pool.losses for pool in self._pools)
+
+    @property
     def replicas(self) -> int:
         """The number of hosts of all version pools that are loaded and warm."""
         return sum(pool.replicas for pool in self._pools)
@@ -99,10 +111,14 @@ class StagedPool:
     async def start(self, *, another_serves: bool = True) -> None:
         """Load every replica of every version pool, and score the first stage's input example.
 
+        Nothing is done if all are loaded.
+
         Raises:
             HostFailed: A version cannot be loaded, they do not fit each other, or they cannot score
                 the example.
         """
+        if self._last.description:
+            return
         starts = [
             asyncio.create_task(self._start(pool, another_serves=another_serves))
             for pool in self._pools
@@ -117,6 +133,14 @@ class StagedPool:
             await asyncio.gather(*starts, return_exceptions=True)
             await asyncio.gather(*(pool.close(lambda: None) for pool in self._pools))
             raise
+
+    async def start_beside(self) -> None:
+        """Load every replica, and score the example, while another version serves.
+
+        Raises:
+            HostFailed: As `start` does.
+        """
+        await self.start()
 
     async def _start(self, pool: VersionPool, *, another_serves: bool) -> None:
         """Load every replica of a version; an error of a stage names it."""
@@ -135,6 +159,10 @@ class StagedPool:
         """
         for pool in self._pools:
             await pool.complete()
+
+    def has_room(self, request: PredictionRequest) -> bool:
+        """Whether `submit` would queue a request now."""
+        return all(pool.has_room(request) for pool in self._pools)
 
     def submit(self, request: PredictionRequest) -> bool:
         """Queue a request; False when the queue of any version pool is full."""
@@ -175,14 +203,19 @@ class StagedPool:
 
     def _staged(self, request: PredictionRequest, place: int, item: Item) -> PredictionRequest:
         """Create the request to the pool at `place`, and note on the client's that it is there."""
-        request.stages = self._progress[place]
+        if request.stages is None or not place:
+            request.stages = StageProgress(self._names, request.attempts)
         # what earlier stages took is no wait for this one
         arrived = asyncio.get_running_loop().time() if place else request.arrived
-        return PredictionRequest(
+        pool = self._pools[place]
+        is_stage = pool is not self._last
+        visit = StageVisit(*((pool.model, pool.version) if is_stage else ("", "")), arrived)
+        request.stages.visits.append(visit)
+        return _StageRequest(
             rows=request.rows, size=max(request.size, len(item.table)), arrived=arrived,
-            deadline=request.deadline,
-            item=item._replace(as_table=place < len(self._pools) - 1),
+            deadline=request.deadline, item=item._replace(as_table=is_stage),
             receiver=_StageReceiver(self, request, place), client_left=request.unwanted,
+            attempts=request.stages.attempts, visit=visit,
         )  # fmt: skip
 
     def receive(self, request: PredictionRequest, place: int, answer: Answer) -> None:
@@ -234,6 +267,25 @@ class StagedPool:
             raise HostFailed(f"The stages cannot score the first one's input example: {said}")
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class _StageRequest(PredictionRequest):
+    """The request to one pool, which notes on the client's request when a host received it.
+
+    Attributes:
+        visit: Its entry in the progress of the client's request.
+    """
+
+    visit: StageVisit
+
+    def note_sent(self, now: float) -> None:
+        """Note that a host receives the request now."""
+        PredictionRequest.note_sent(self, now)  # no `super()`: slots make another class of this one
+        self.visit.sent_at = now
+        if isinstance(self.receiver, _StageReceiver):
+            client = self.receiver.request
+            client.attempts, client.sent_at = max(client.attempts, self.attempts), now
+
+
 class _StageReceiver:
     """Receives what the pool at one place answers to one request."""
 
@@ -261,6 +313,8 @@ def _originals(requests: Sequence[PredictionRequest]) -> list[PredictionRequest]
     """Return the clients' requests to which some requests to a pool belong, as they came."""
     found = [one.receiver.request for one in requests if isinstance(one.receiver, _StageReceiver)]
     for request in found:
+        if request.stages is not None:
+            request.attempts = request.stages.attempts
         request.stages = None
     return found
 

@@ -28,6 +28,7 @@ from cloche.serving.queue.prediction_request import (
     STOPPED,
     PredictionRequest,
 )
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 _FAILED = 400
 _MAX_ATTEMPTS = 2  # the second one on another host
@@ -75,6 +76,10 @@ class VersionPool:
         self._queue_seconds = metrics.queue_seconds.labels(**label)
         self._retries = metrics.retries.labels(model)
 
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Set `retry` as the registry has it now."""
+        self.retry = resolved.retry
+
     @property
     def description(self) -> dict[str, Any]:
         """The hosts' description of the version."""
@@ -91,6 +96,16 @@ class VersionPool:
         return len(self._queue)
 
     @property
+    def idle(self) -> bool:
+        """Whether a replica waits for a request."""
+        return self._replicas.has_idle and not self._queue
+
+    @property
+    def losses(self) -> int:
+        """The number of hosts that were lost."""
+        return self._replicas.losses
+
+    @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
         return len(self._replicas)
@@ -102,12 +117,21 @@ class VersionPool:
         return batches * self._batch_seconds / max(1, len(self._replicas))
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load every replica; see `Replicas.start`.
+        """Load every replica, unless it is loaded; see `Replicas.start`.
 
         Raises:
             HostFailed: A replica cannot load the version; the others are ended.
         """
-        await self._replicas.start(another_serves=another_serves)
+        if not self.description:
+            await self._replicas.start(another_serves=another_serves)
+
+    async def start_beside(self) -> None:
+        """Load every replica, while another version serves.
+
+        Raises:
+            HostFailed: A replica cannot load the version; the others are ended.
+        """
+        await self.start()
 
     async def complete(self) -> None:
         """Wait until every replica has loaded its model as well.
@@ -196,8 +220,7 @@ class VersionPool:
     def _start_batch(self, replica: Replica, batch: Sequence[PredictionRequest]) -> None:
         now = self._loop.time()
         for request in batch:
-            request.attempts += 1
-            request.sent_at = now
+            request.note_sent(now)
             self._queue_seconds.observe(now - request.arrived)
         self._running[replica] = batch
         replica.score(

@@ -35,7 +35,7 @@ def run_checks(settings: Settings, files: dict[str, Path | None]) -> Iterator[Ch
 def _registry(settings: Settings) -> Iterator[CheckResult]:
     connect_timeout.shorten_timeouts(os.environ)
     try:
-        from cloche.serving.doctor import tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
+        from cloche.serving.doctor import rollouts, tracking, versions  # noqa: PLC0415  # MLflow's import takes seconds
     except ImportError as error:
         yield machine.unimportable(error)
         return
@@ -62,4 +62,5 @@ def _registry(settings: Settings) -> Iterator[CheckResult]:
         settings, [uri for uri in uris if asked or uri.reference is Reference.ARTIFACTS]
     )
     if asked:
+        yield from rollouts.check_rollouts(uris)
         yield from tracking.webhook(settings.webhook_secret)

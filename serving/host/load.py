@@ -23,7 +23,7 @@ from cloche.serving.host.predictors.twin import ANY, Twin, TwinUnusable
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
-from cloche.serving.processes.frames import Item
+from cloche.serving.processes.frames import TABLE_BODY, Item
 
 _logger = logging.getLogger(__name__)
 _WARM_UP_SIZES = (1, 8, 64)
@@ -37,7 +37,9 @@ class LoadRefused(Exception):
     """The version was loaded but cannot serve."""
 
 
-def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> LoadedVersion:
+def load(
+    path: Path, *, twin: str = ANY, name: str = "", version: str = "", as_stage: bool = False
+) -> LoadedVersion:
     """Load and warm up the version at `path`.
 
     Args:
@@ -45,6 +47,7 @@ def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> L
         twin: The digest of the accelerated twin that may answer; ANY, or empty for no twin.
         name: The name by which the model is served.
         version: The number of the version.
+        as_stage: Whether it answers with tables for the next version, which no protocol writes.
 
     Returns:
         The version's scorer, and its description for the front.
@@ -58,12 +61,14 @@ def load(path: Path, *, twin: str = ANY, name: str = "", version: str = "") -> L
             "This environment is not the one that the version was logged with: %s. Serve it with "
             "--env-manager uv, or install what it asks for.", ", ".join(unmet),
         )  # fmt: skip
-    return prepare_scorer(frameworks.load(path), path, twin=twin, name=name, version=version)
+    return prepare_scorer(
+        frameworks.load(path), path, twin=twin, name=name, version=version, as_stage=as_stage
+    )
 
 
 def prepare_scorer(
     model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
-    example: Callable[[], str] | None = None,
+    as_stage: bool = False, example: Callable[[], str] | None = None,
 ) -> LoadedVersion:  # fmt: skip
     """Create the scorer of a loaded version, and check that it answers its input example.
 
@@ -73,6 +78,7 @@ def prepare_scorer(
         twin: The digest of the accelerated twin that may answer; ANY, or empty for no twin.
         name: The name by which the model is served.
         version: The number of the version.
+        as_stage: Whether it answers with tables for the next version, which no protocol writes.
         example: The function that returns a request body, for versions without an input example.
 
     Raises:
@@ -87,14 +93,14 @@ def prepare_scorer(
     if request_body is None and example is not None:
         request_body = example()
     if request_body is not None:
-        _warm_up(scorer, request_body)
+        _warm_up(scorer, Item(JSON, request_body.encode(), as_table=as_stage))
     else:
         scorer.drop_inexact_predictors(None)
     return LoadedVersion(scorer, _describe(path, model.metadata, accelerated=scorer.accelerated))
 
 
 def load_twin_first(
-    path: Path, *, twin: str, name: str, version: str
+    path: Path, *, twin: str, name: str, version: str, as_stage: bool
 ) -> tuple[TwinFirstScorer, dict[str, Any]] | None:
     """Create a scorer that answers by the twin while the version is loaded in a thread.
 
@@ -112,10 +118,11 @@ def load_twin_first(
         return None
     scorer = TwinFirstScorer(
         metadata, decoder, accelerated, name=name, version=version,
-        load=lambda: load(path, twin=twin, name=name, version=version),
+        load=lambda: load(path, twin=twin, name=name, version=version, as_stage=as_stage),
     )  # fmt: skip
     if (example := _serving_example(path)) is not None:
-        _score_example(scorer, example, _WARM_UP_SIZES)
+        item = Item(JSON, example.encode(), as_table=as_stage)
+        _score_example(scorer, item, _WARM_UP_SIZES)
     return scorer, _describe(path, metadata, accelerated=True)
 
 
@@ -127,18 +134,19 @@ def _twin(path: Path, decoder: ColumnDecoder, digest: str) -> Twin | None:
         return None
 
 
-def _warm_up(scorer: HostScorer, example: str) -> None:
-    scorer.drop_inexact_predictors(Item(JSON, example.encode()))
+def _warm_up(scorer: HostScorer, example: Item) -> None:
+    scorer.drop_inexact_predictors(example)
     _score_example(scorer, example, _WARM_UP_SIZES if scorer.can_join else (1,))
-    scorer.store_example(Item(JSON, example.encode(), "input example"))
+    scorer.store_example(example._replace(id="input example"))
 
 
 def _score_example(
-    scorer: HostScorer | TwinFirstScorer, example: str, sizes: Sequence[int]
+    scorer: HostScorer | TwinFirstScorer, example: Item, sizes: Sequence[int]
 ) -> None:
-    item = Item(JSON, example.encode())
     for size in sizes:
-        for answer in scorer.score([item] * size).answers:
+        for answer in scorer.score([example] * size).answers:
+            if answer.body_type == TABLE_BODY:
+                continue
             document = _parse_answer(answer.body)
             if answer.status != 200:
                 raised = scorer.failure if isinstance(scorer, HostScorer) else ""

@@ -74,7 +74,12 @@ class _Host:
     def load(self, request: dict[str, Any]) -> HostScorer | TwinFirstScorer | None:
         """Load the version in the front's message; None if it cannot be loaded."""
         path = Path(request["path"])
-        known = {"twin": request["twin"], "name": request["model"], "version": request["version"]}
+        known = {
+            "twin": request["twin"], "name": request["model"], "version": request["version"],
+            "as_stage": request["as_stage"],
+        }  # fmt: skip
+        if request["stays_low"]:
+            priority.lower()
         try:
             if request["twin_first"] and (by_twin := load_twin_first(path, **known)):
                 scorer, description = by_twin

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
+import pyarrow as pa
 from mlflow.models import Model
 from mlflow.types import DataType
 
@@ -17,7 +18,7 @@ from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.parsing.column_decoder import Row, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.closeness import isclose
-from cloche.serving.processes.frames import Answer
+from cloche.serving.processes.frames import TABLE_BODY, Answer
 from cloche.values.redaction import describe_error
 
 _logger = logging.getLogger(__name__)
@@ -180,5 +181,13 @@ def _same_without(score: Score, rows: list[Row], example: Table) -> bool:
 def _predictions(score: Score, table: Table) -> list[Any] | None:
     """Return one prediction for each row; None if the model answers otherwise."""
     (answer,) = score([ParsedRequest(table, write_predictions)])
-    found = json.loads(answer.body)["predictions"] if answer else None
+    found = _read(answer) if answer else None
     return found if isinstance(found, list) and len(found) == table.length else None
+
+
+def _read(answer: Answer) -> Any:
+    """Return the predictions of an answer; those of a stage are a table."""
+    if answer.body_type == TABLE_BODY:
+        with pa.ipc.open_stream(answer.body) as stream:
+            return stream.read_all().to_pylist()
+    return json.loads(answer.body)["predictions"]

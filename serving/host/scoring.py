@@ -11,6 +11,7 @@ affects others.
 import logging
 import time
 from collections.abc import Hashable, Sequence
+from functools import partial
 
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
@@ -25,6 +26,7 @@ from cloche.serving.host.answers.error_answers import (
 )
 from cloche.serving.host.answers.mistake import Mistake
 from cloche.serving.host.batch_predictors import ModelPredictor, TwinPredictor
+from cloche.serving.host.codecs import comparison
 from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
@@ -34,14 +36,13 @@ from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
-from cloche.serving.host.staged_requests import read_staged, score_staged_alone
+from cloche.serving.host.staged_requests import frame_of_item, read_staged, score_staged_alone
 from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
 _OK = 200
 _MISFIT = (
-    "What the stage before {} answers does not fit its signature; the server's log says why. "
-    "Promote a pair that fits."
+    "What the stage before {} answers does not fit its signature ({}). Promote a pair that fits."
 )
 _logger = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class HostScorer:
         if twin is None and table is None:
             table = made_up_example(self.model.metadata, self._types)
         if table is not None or twin is None:
-            found = examine_rows(model.answer_or_raise, table, self._types)
+            found = examine_rows(partial(_answer_as, request, model), table, self._types)
             if found is not Found.INDEPENDENT and (twin is None or found is not Found.UNTRIED):
                 self._joins, self._twin_predictor = False, None
                 return
@@ -172,6 +173,11 @@ class HostScorer:
             self._score_alone(item) if answer is None else answer
             for item, answer in zip(items, answers, strict=True)
         ]
+        if any(item.expected for item in items):
+            complete = [
+                comparison.compared(answer, item, self._codecs[item.protocol])
+                for item, answer in zip(items, complete, strict=True)
+            ]
         twin = self._twin_predictor
         twin_seconds, twin_rows = (twin.seconds, twin.rows) if twin is not None else (0.0, 0)
         seconds = time.perf_counter() - started
@@ -212,7 +218,8 @@ class HostScorer:
             else:
                 answer = codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
-            return codec.error_answer(error)
+            misfit = item.table and error is self._instrumented.enforcement_error
+            return codec.error_answer(self._misfit(item, error) if misfit else error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
             answer = codec.error_answer(self._client_error(codec, item, error))
             failed = self._instrumented.model_error is not None
@@ -232,8 +239,7 @@ class HostScorer:
             _logger.warning("The model failed%s.\n%s", _request_note(item), stack)
             return _hide_failure(self._instrumented.model_error, self._subject(item))
         if item.table and self._instrumented.raw is None:
-            _logger.error("The rows of the stage before do not fit: %s", describe_error(error))
-            return RequestRefused(_MISFIT.format(self._title), status=500, code=INTERNAL_ERROR)
+            return self._misfit(item, error)
         if isinstance(error, MlflowException) and not item.table:
             status = error.get_http_status_code()
             if status < 500 or self._instrumented.reached:
@@ -247,9 +253,27 @@ class HostScorer:
         whose = f"answer of the stage {self._title}" if item.as_table else "model's answer"
         return RequestRefused(f"The {whose} cannot be written.", status=500, code=INTERNAL_ERROR)
 
+    def _misfit(self, item: Item, error: Exception) -> RequestRefused:
+        """Return the error for rows of the stage before that MLflow's enforcement refused."""
+        schema = self.model.metadata.get_input_schema()
+        names = schema.input_names() if schema is not None else ()
+        reason = describe_error(error, frame_of_item(item), names).rstrip(".")
+        refusal = _MISFIT.format(self._title, reason)
+        _logger.error("%s", refusal)
+        return RequestRefused(refusal, status=500, code=INTERNAL_ERROR)
+
     def _subject(self, item: Item) -> str:
         """Return the version as the subject of a sentence for the client."""
         return f"The stage {self._title}" if item.as_table else "The model"
+
+
+def _answer_as(
+    example: ParsedRequest | None, model: ModelPredictor, requests: Sequence[ParsedRequest]
+) -> list[Answer | None]:
+    """Answer as to the example: a stage may answer with what no protocol writes."""
+    if example is not None:
+        requests = [request._replace(write=example.write) for request in requests]
+    return model.answer_or_raise(requests)
 
 
 def _explain_mistake(

@@ -16,7 +16,7 @@ from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.instrumented_model import InstrumentedModel
 from cloche.serving.host.parsing.column_decoder import Column, ColumnDecoder, Table, table_key
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.predictors.prediction_writer import ModelPredictions, Predicted
+from cloche.serving.host.predictors.prediction_writer import LISTS, ModelPredictions, Predicted
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 
 _PREPARED = "prepared"  # the key of tables whose columns have exactly the signature's types
@@ -74,12 +74,12 @@ def score_staged_alone(item: Item, codec: Codec, model: InstrumentedModel, stage
         codec.predict_alone(item, model)
         return write_table(ModelPredictions(model.raw, model.rows), 0, model.rows, stage)
     write, params = codec.writer(item)
-    rows = _read(item.table)
-    model.predict(frame_of(rows), params)
+    rows = frame_of_item(item)
+    model.predict(rows, params)
     predictions = ModelPredictions(model.raw, model.rows)
     if item.as_table:
-        return write_table(predictions, 0, rows.num_rows, stage)
-    return write(predictions, 0, rows.num_rows)
+        return write_table(predictions, 0, len(rows), stage)
+    return write(predictions, 0, len(rows))
 
 
 def write_table(predicted: Predicted, start: int, end: int, stage: str) -> Answer:
@@ -117,10 +117,10 @@ def stage_table(predicted: Predicted, stage: str) -> pa.Table:
             f"{stage} must answer each row with one row; it answered {predicted.rows} with "
             f"{table.num_rows}.", status=500, code=INTERNAL_ERROR,
         )  # fmt: skip
-    for field in table.schema:
-        if pa.types.is_struct(field.type):  # in which a row would get the keys of other rows
+    for name, kind in zip(table.column_names, table.schema.types, strict=True):
+        if pa.types.is_nested(kind) and _has_dicts(kind):  # a row would get the keys of others
             raise RequestRefused(
-                f"{stage} answers with dicts in the column {field.name!r}, which do not pass on "
+                f"{stage} answers with dicts in the column {name!r}, which do not pass on "
                 "between versions. Answer each key as a column, or all as a text.",
                 status=500, code=INTERNAL_ERROR,
             )  # fmt: skip
@@ -128,9 +128,25 @@ def stage_table(predicted: Predicted, stage: str) -> pa.Table:
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """Return the data frame that the next version gets; integers stay exact beside gaps."""
+    """Return the data frame that the next version gets.
+
+    Integers stay exact beside gaps, and the lists of a stage lists, where Arrow makes arrays.
+    """
     frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    for place, field in enumerate(table.schema):
+        if LISTS.items() <= (field.metadata or {}).items():
+            cells = pd.Series(table.column(place).to_pylist(), dtype=object)
+            frame.isetitem(place, cells.to_numpy())
     return frame
+
+
+def frame_of_item(item: Item) -> pd.DataFrame:
+    """Return the data frame of the rows that the stage before has prepared for a request."""
+    return frame_of(_read(item.table))
+
+
+def _has_dicts(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) or (pa.types.is_list(kind) and _has_dicts(kind.value_type))
 
 
 def _read(table: bytes) -> pa.Table:
@@ -140,19 +156,23 @@ def _read(table: bytes) -> pa.Table:
 
 def _columns(table: pa.Table, decoder: ColumnDecoder) -> list[Column] | None:
     """Return the decoder's columns; None unless each has exactly the signature's type."""
+    if len(batches := table.to_batches()) != 1:
+        return None
+    (batch,) = batches  # its arrays are converted in a fraction of the time of chunked ones
+    places = {name: place for place, name in enumerate(batch.schema.names)}
     columns: list[Column] = []
     for name, kind in zip(decoder.names, decoder.types, strict=True):
-        if name not in table.column_names:
+        if (place := places.get(name)) is None:
             return None
-        column: Any = table.column(name)
+        column: Any = batch.column(place)
         if kind is DataType.string:
             texts = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-            values = column.to_pylist() if texts and not column.null_count else None
+            exact = texts and not column.null_count
         else:
             gaps = column.null_count > 0 and kind not in (DataType.double, DataType.float)
             exact = column.type == _TYPES.get(kind) and not gaps
-            values = column.to_numpy(zero_copy_only=False) if exact else None
-        if values is None:
+        if not exact:
             return None
-        columns.append(values)
+        cells = column.to_numpy(zero_copy_only=False)
+        columns.append(cells.tolist() if kind is DataType.string else cells)
     return columns

@@ -130,7 +130,7 @@ class Metrics:
 
         self.arm_requests = FastCounter(
             "cloche_arm_requests",
-            "Prediction requests of each arm, while the model has a canary.",
+            "Prediction requests of each arm, while the model has a canary or a shadow.",
             _ARM,
             registry=self.registry,
         )
@@ -144,6 +144,18 @@ class Metrics:
             "cloche_arm_duration_seconds", "From a request's queue to the answer of its arm.", _ARM,
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self.arm_differences = FastCounter(
+            "cloche_arm_differences",
+            "Requests that an arm answered otherwise than production; baseline: production itself.",
+            _ARM,
+            registry=self.registry,
+        )
+        self.shadow_dropped = FastCounter(
+            "cloche_shadow_dropped",
+            "Copies of requests that the shadow did not get, by reason.",
+            (*_VERSION, "reason"),
+            registry=self.registry,
+        )
         self.canary_fallbacks = FastCounter(
             "cloche_canary_fallbacks",
             "Requests of a canary's callers that production answered, by reason.",

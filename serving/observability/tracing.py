@@ -32,6 +32,7 @@ _FLUSH_SECONDS = 5.0
 class Tracing:
     """Makes a span for every prediction request, with child spans for the queue and the model.
 
+    If stages are before the model, the time of each is a child span with its own queue in it.
     The spans of a request are made when it is answered, from the times recorded on its way.
     """
 
@@ -86,14 +87,36 @@ class Tracing:
     def _record_way(
         self, parent: "Context", request: PredictionRequest, offset: int, now: int
     ) -> None:
-        """Make the child spans: `queue` until a host last received the request, then `predict`."""
-        sent = offset + int(request.sent_at * 1e9) if request.attempts else now
-        queue = self._tracer.start_span(
-            "queue", parent, start_time=offset + int(request.arrived * 1e9)
-        )
-        queue.end(sent)
-        if request.attempts:
-            self._tracer.start_span("predict", parent, start_time=sent).end(now)
+        """Make the child spans of the stages, if there are any, and of the model."""
+
+        def unix(seconds: float) -> int:
+            return offset + int(seconds * 1e9)
+
+        if request.stages is None:
+            sent = unix(request.sent_at) if request.attempts else None
+            self._record_prediction(parent, unix(request.arrived), sent, now)
+            return
+        visits = request.stages.visits
+        ends = [*(unix(following.arrived) for following in visits[1:]), now]
+        for visit, end in zip(visits, ends, strict=True):
+            began, sent = unix(visit.arrived), unix(visit.sent_at) if visit.sent_at else None
+            if not visit.name:
+                self._record_prediction(parent, began, sent, end)
+                continue
+            version = {
+                "cloche.model.name": visit.name, "cloche.model.version": visit.version,
+            }  # fmt: skip
+            span = self._tracer.start_span(
+                f"stage {visit.name}", parent, attributes=version, start_time=began
+            )
+            self._record_prediction(self._trace.set_span_in_context(span), began, sent, end)
+            span.end(end)
+
+    def _record_prediction(self, parent: "Context", began: int, sent: int | None, end: int) -> None:
+        """Make the spans `queue`, until a host last received the request, and then `predict`."""
+        self._tracer.start_span("queue", parent, start_time=began).end(sent or end)
+        if sent is not None:
+            self._tracer.start_span("predict", parent, start_time=sent).end(end)
 
     async def close(self) -> None:
         """Send the remaining spans, for a few seconds at most."""

@@ -2,6 +2,7 @@
 
 import { Answers } from "./answer.js";
 import { ask, askJson, key, KeyWanted, pathOf, Unreachable } from "./asking.js";
+import { showCanary } from "./canary.js";
 import { makeCharts } from "./charts.js";
 import { byId, clock, el, empty, renew, versionName } from "./dom.js";
 import { Mistake } from "./fields.js";
@@ -65,6 +66,7 @@ async function take(status) {
   byId("shown").hidden = false;
   document.title = `${model.name}${model.version ? ` ${model.version}` : ""} · Cloche`;
   showServing(model, series);
+  showCanary(model.canary);
   for (const chart of charts) chart.draw(series, now);
   showRecords(model, series);
   if (before !== null && model.version !== before) say(`${versionName(model.version)} of ${model.name} serves now.`);
@@ -191,6 +193,7 @@ function showNotices() {
   else if (shown) {
     if (shown.loading) told.push(["calm", `${versionName(shown.loading.version)} is being loaded since ${clock(new Date(shown.loading.since))}. ${shown.version === null ? "" : "The one before answers until it is warm."}`]);
     else if (shown.problem) told.push([shown.version === null ? "calm" : "warn", shown.problem]);
+    if (shown.warning) told.push(["warn", shown.warning]);
   }
   renew(byId("notices"), told, () => told.map(([kind, text]) => el("p", { class: `notice ${kind}` }, text)));
   byId("main").classList.toggle("stale", lost !== null);

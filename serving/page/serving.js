@@ -4,7 +4,7 @@ import { byId, el, moment, renew, versionName } from "./dom.js";
 
 export function showServing(model, series) {
   const known = model.history?.find((one) => one.version === model.version);
-  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.stages, model.uri, model.since, model.loading?.version, JSON.stringify(model.canary), known, Math.floor(Date.now() / 30_000)];
+  const key = [model.name, model.version, model.ready, model.predictor, model.replicas, model.stages, model.uri, model.since, model.loading?.version, JSON.stringify(model.shadow), known, Math.floor(Date.now() / 30_000)];
   renew(byId("serving"), key, () => [
     el("div", { class: "title" },
       el("p", { class: "eyebrow" }, model.version === null ? "Not serving yet" : "Serving"),
@@ -25,9 +25,11 @@ function marks(model, known) {
   return found;
 }
 
-function canary({ version, percent, ready, problem }) {
+function shadow({ version, percent, ready, problem, compared, differences, baseline }) {
   if (problem) return problem;
-  return ready ? `${versionName(version)} answers ${percent} % of the callers` : `${versionName(version)} is being loaded`;
+  if (!ready) return `${versionName(version)} is being loaded`;
+  const itself = baseline.compared ? `, and production from itself in ${baseline.differences} of ${baseline.compared}` : "";
+  return `${versionName(version)} gets copies of ${percent} % of the requests, and differs in ${differences} of ${compared} answers${itself}`;
 }
 
 const counted = (replicas) => (replicas === 1 ? "1 replica" : `${replicas} replicas`);
@@ -38,7 +40,7 @@ function facts(model, known) {
   if (known?.promoted_at) found.push(["Promoted", moment(known.promoted_at)]);
   if (known?.promoted_by) found.push(["By", known.promoted_by]);
   if (known?.reason) found.push(["Reason", known.reason]);
-  if (model.canary) found.push(["Canary", canary(model.canary)]);
+  if (model.shadow) found.push(["Shadow", shadow(model.shadow)]);
   const stages = model.stages.map(({ name, version, replicas }) => `${name} ${version} (${counted(replicas)})`);
   if (stages.length) found.push(["Rows prepared by", stages.join(", then ")]);
   const others = model.stages.reduce((sum, { replicas }) => sum + replicas, 0);

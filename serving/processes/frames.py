@@ -17,13 +17,14 @@ MAX_PAYLOAD = 0xFFFF_FFFF
 
 _COUNT = struct.Struct("!I")
 _ITEM = struct.Struct("!BHHII")
-_STAGED = struct.Struct("!I??")  # after the body of an item of a stage or of a canary
+_STAGED = struct.Struct("!I??IId")  # after the body of an item of a stage or of an arm
 _IS_STAGED = 0x80  # in the length of the protocol's name
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBIII")
 
 JSON_BODY, TEXT_BODY, BINARY_BODY, TABLE_BODY = 0, 1, 2, 3
 NOT_FINITE, MODEL_FAILED = 0x80, 0x40  # in the body type of answers to items with `mark_failures`
+DIFFERS = 0x20  # in the body type of answers to items with `expected`
 
 
 class Kind(enum.IntEnum):
@@ -45,6 +46,23 @@ class ProtocolError(Exception):
     """A frame is invalid or too long."""
 
 
+class Expected(NamedTuple):
+    """The answer of production to a request that is asked again, to be compared.
+
+    Attributes:
+        body: The body in the protocol of the request.
+        json_size: The length of the JSON at the start of the body, if binary data follow; else 0.
+        tolerance: The relative difference up to which two numbers are equal.
+    """
+
+    body: bytes
+    json_size: int
+    tolerance: float
+
+
+_NOTHING = Expected(b"", 0, 0.0)
+
+
 class Item(NamedTuple):
     """One request as the client sent it.
 
@@ -59,6 +77,8 @@ class Item(NamedTuple):
         as_table: Whether the answer is a table for the next stage, instead of one in the protocol.
         mark_failures: Whether an answer with NaN or infinity is marked as `NOT_FINITE`, and that to
             a failure of the model as `MODEL_FAILED`.
+        expected: The answer to compare with, for items with `mark_failures`. The body of the answer
+            is not wanted then, but whether it `DIFFERS`.
     """
 
     content_type: str
@@ -69,6 +89,7 @@ class Item(NamedTuple):
     table: bytes = b""
     as_table: bool = False
     mark_failures: bool = False
+    expected: Expected | None = None
 
 
 class Answer(NamedTuple):
@@ -115,7 +136,17 @@ def control(kind: Kind, message: dict[str, Any]) -> bytes:
 def batch(items: Sequence[Item]) -> bytes:
     """A `BATCH` frame."""
     parts = [_COUNT.pack(len(items))]
-    for content_type, body, request_id, protocol, json_size, table, as_table, checked in items:
+    for (
+        content_type,
+        body,
+        request_id,
+        protocol,
+        json_size,
+        table,
+        as_table,
+        checked,
+        wanted,
+    ) in items:
         spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
         known_as = request_id.encode("latin-1")
         staged = _IS_STAGED if as_table or table or checked else 0
@@ -124,7 +155,11 @@ def batch(items: Sequence[Item]) -> bytes:
         )
         parts += (head, spoken, media_type, known_as, body)
         if staged:
-            parts += (_STAGED.pack(len(table), as_table, checked), table)
+            expected = (
+                _NOTHING if wanted is None or as_table else wanted
+            )  # a stage compares nothing
+            sizes = len(expected.body), expected.json_size, expected.tolerance
+            parts += (_STAGED.pack(len(table), as_table, checked, *sizes), table, expected.body)
     return _framed(Kind.BATCH, parts)
 
 
@@ -185,12 +220,14 @@ def _items(payload: bytes) -> Iterator[Item]:
             json_size,
         )  # fmt: skip
         if protocol_length & _IS_STAGED:
-            length, as_table, checked = _STAGED.unpack_from(payload, end)
+            length, as_table, checked, expected, *known = _STAGED.unpack_from(payload, end)
             table_at = end + _STAGED.size
-            end = table_at + length
+            table_end = table_at + length
+            end = table_end + expected
             item = item._replace(
-                table=payload[table_at:end], as_table=as_table, mark_failures=checked
-            )
+                table=payload[table_at:table_end], as_table=as_table, mark_failures=checked,
+                expected=Expected(payload[table_end:end], *known) if expected else None,
+            )  # fmt: skip
         yield item
         offset = end
 

@@ -1,8 +1,8 @@
 """One prediction request inside the front: its body, its deadline, and who receives its answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from cloche.serving.processes.frames import Answer, Item
 from cloche.serving.queue.batching_queue import Ticket
@@ -37,16 +37,42 @@ NOT_REPEATED = "not repeated"  # its host was lost, and the version forbids a se
 STOPPED = "stopped"
 
 
-class StageProgress(NamedTuple):
+@dataclass(slots=True)
+class StageVisit:
+    """The stay of a request in the pool of a stage, or of the model after the stages.
+
+    Attributes:
+        name: The name of the stage; empty for the model.
+        version: The version of the stage; empty for the model.
+        arrived: The time at which the request came, on the loop's clock.
+        sent_at: The time at which a host last received it, on the loop's clock; 0 if none did.
+    """
+
+    name: str
+    version: str
+    arrived: float
+    sent_at: float = 0.0
+
+
+@dataclass(slots=True)
+class StageProgress:
     """How far a request is on its way through stages.
 
     Attributes:
         names: Name and version of each stage before the model, separated by commas.
-        current: The stage that has the request, as `stage NAME VERSION`; empty for the model.
+        attempts: The attempts of the request before the first stage.
+        visits: Where the request was, and last where it is.
     """
 
     names: str
-    current: str
+    attempts: int
+    visits: list[StageVisit] = field(default_factory=list)
+
+    @property
+    def current(self) -> str:
+        """The stage that has the request, as `stage NAME VERSION`; empty for the model."""
+        visit = self.visits[-1]
+        return f"stage {visit.name} {visit.version}".rstrip() if visit.name else ""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -58,7 +84,7 @@ class PredictionRequest(Ticket):
         deadline: The time at which the request expires, on the loop's clock.
         receiver: The receiver of the answer, or of the reason for none.
         client_left: Returns whether the client closed its connection.
-        attempts: The number of hosts that received the request.
+        attempts: The number of hosts that received the request; of several stages, the highest.
         sent_at: The time at which a host last received it, on the loop's clock.
         version: The version that answered; empty until one did.
         stages: How far the request is on its way through stages; None without stages.
@@ -74,6 +100,11 @@ class PredictionRequest(Ticket):
     version: str = ""
     stages: StageProgress | None = None
     arm: bytes = b""
+
+    def note_sent(self, now: float) -> None:
+        """Note that a host receives the request now."""
+        self.attempts += 1
+        self.sent_at = now
 
     def answer(self, answer: Answer, version: str) -> None:
         """End the request with the answer of a host of `version`, unless it has ended."""

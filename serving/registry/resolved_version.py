@@ -14,7 +14,8 @@ class ResolvedVersion:
         artifacts: The URI of the artifacts; only for messages where `model` is set.
         identity: A text that differs between any two versions, even of a registry that was set up
             again under the same address. With stages, it differs for each combination.
-        revision: A hash that changes whenever the version, its tags or its aliases change.
+        revision: A hash that changes whenever the version, its aliases or its tags change, other
+            than those of the servers that count.
         digest: The digest that the artifacts must have; empty if none was recorded.
         twin: The digest of the twin that may answer in the model's place: empty without a twin, ANY
             for artifacts outside the registry, where no digest can be recorded.
@@ -26,8 +27,13 @@ class ResolvedVersion:
         name: The name under which a stage is served; empty for a version that is none.
         own_identity: The identity without the stages; empty without stages.
         canary_percent: The tag that gives a canary's share; empty without one.
+        shadow_percent: The tag that gives a shadow's share; empty without one.
         rollout: The tag that tells the state of the version's rollout; empty without one.
-        problem: Why the stages of a canary cannot be found; empty if they can.
+        rollout_plan: The tag with the plan of the version's rollout, as JSON; empty without one.
+        rollout_run_id: The tag that names the run of the version's rollout; empty without one.
+        counting_servers: The servers that count requests of this rollout now.
+        problem: Why the stages of a canary or a shadow cannot be found; empty if they can.
+        low_priority: Whether its hosts are to yield to all others, as those of a shadow.
     """
 
     version: str
@@ -43,14 +49,20 @@ class ResolvedVersion:
     name: str = ""
     own_identity: str = ""
     canary_percent: str = ""
+    shadow_percent: str = ""
     rollout: str = ""
+    rollout_plan: str = ""
+    rollout_run_id: str = ""
+    counting_servers: tuple[str, ...] = ()
     problem: str = ""
+    low_priority: bool = False
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "ResolvedVersion":
         """Create what `asdict` has made a JSON object of."""
         stages = tuple(cls.from_json(one) for one in fields.get("stages", ()))
-        return cls(**{**fields, "stages": stages})
+        servers = tuple(fields.get("counting_servers", ()))
+        return cls(**{**fields, "stages": stages, "counting_servers": servers})
 
     @property
     def artifact_identity(self) -> str:

@@ -17,10 +17,19 @@ from cloche.drivers import install_command
 from cloche.registry.stage_names import MOST_STAGES, NO_STAGE
 from cloche.registry.version_listing import versions_with_alias
 from cloche.registry.version_lookup import ABSENT, registered_version
-from cloche.rollout.registry_keys import CANARY, CANARY_PERCENT_TAG, ROLLOUT_TAG
+from cloche.rollout.registry_keys import (
+    CANARY,
+    CANARY_PERCENT_TAG,
+    COUNTS_TAG,
+    PLAN_TAG,
+    ROLLOUT_TAG,
+    RUN_TAG,
+    SHADOW_PERCENT_TAG,
+)
 from cloche.serving.errors import ModelUriError, RegistryUnreachable, VersionRefused
 from cloche.serving.host.predictors.twin import ANY
 from cloche.serving.registry import version_note
+from cloche.serving.registry.counts_tags import counting_servers
 from cloche.serving.registry.error_messages import explain
 from cloche.serving.registry.names import (
     ACCELERATED_DIGEST_TAG,
@@ -104,14 +113,14 @@ class Resolver:
             combined, name = version.after(combined, name), following_name
         return combined
 
-    def find_canary(self, model: str) -> ResolvedVersion | None:
-        """Return the canary of a registered model, without stages; None if it has none.
+    def find_arm(self, model: str, alias: str) -> ResolvedVersion | None:
+        """Return the canary or shadow of a registered model, without stages; None if it has none.
 
         Raises:
             RegistryUnreachable: The registry does not answer.
         """
         try:
-            return self.resolve(with_alias(model, CANARY))
+            return self.resolve(with_alias(model, alias))
         except VersionRefused:
             return None
 
@@ -124,7 +133,7 @@ class Resolver:
         """
         with translated_errors(f"{model} version {version}"):
             self.client.set_model_version_tag(model, version, ROLLOUT_TAG, state)
-            canary = self.find_canary(model)  # somebody may have moved the alias
+            canary = self.find_arm(model, CANARY)  # somebody may have moved the alias
             if canary is not None and canary.version == version:
                 self.client.delete_registered_model_alias(model, CANARY)
 
@@ -188,7 +197,9 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
     twin = tags.get(ACCELERATED_DIGEST_TAG, "") if accelerated else ""
     # The twin is part of the identity, so a version that receives a twin is loaded again.
     identity = "/".join([found.name, str(found.version), str(found.creation_timestamp), twin])
-    changing = json.dumps([identity, sorted(tags.items()), sorted(found.aliases)])
+    # Counts change every few seconds, and nothing is to be tried again for that.
+    steady = sorted(item for item in tags.items() if not item[0].startswith(COUNTS_TAG))
+    changing = json.dumps([identity, steady, sorted(found.aliases)])
     return ResolvedVersion(
         version=str(found.version),
         artifacts=f"models:/{found.name}/{found.version}",
@@ -198,7 +209,11 @@ def _resolved(found: ModelVersion) -> ResolvedVersion:
         twin=twin,
         model=found.name,
         retry=tags.get(RETRY_TAG) != OFF,
-        before=tags.get(BEFORE_TAG, ""),
+        before=tags.get(BEFORE_TAG, "").strip(),
         canary_percent=tags.get(CANARY_PERCENT_TAG, ""),
+        shadow_percent=tags.get(SHADOW_PERCENT_TAG, ""),
         rollout=tags.get(ROLLOUT_TAG, ""),
+        rollout_plan=tags.get(PLAN_TAG, ""),
+        rollout_run_id=tags.get(RUN_TAG, ""),
+        counting_servers=counting_servers(tags, tags.get(RUN_TAG, "")),
     )

@@ -20,14 +20,14 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from cloche.registry import env_manager
-from cloche.rollout.registry_keys import CANARY
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
+from cloche.serving.registry import counts_tags
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
 from cloche.serving.registry.history import History
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolved_version import ResolvedVersion
-from cloche.serving.registry.resolver import Resolver
+from cloche.serving.registry.resolver import Resolver, translated_errors
 from cloche.serving.registry.uri import ModelUri, with_alias
 
 _QUERIES = "queries"
@@ -51,14 +51,24 @@ class RegistryService:
         """Return the version to which a URI resolves now, with the stages before it."""
         return asdict(self._resolver.resolve_with_stages(ModelUri.from_json(uri)))
 
-    def resolve_arms(self, uri: dict[str, Any], canary: bool) -> dict[str, Any]:
-        """Return what `resolve` does, and under the key `canary` the canary if it is asked for."""
-        resolved = self.resolve(uri)
-        return resolved | {"canary": self._canary(ModelUri.from_json(uri))} if canary else resolved
+    def resolve_arms(self, uri: dict[str, Any], aliases: list[str]) -> dict[str, Any]:
+        """Return what `resolve` does, and under each of these aliases the version that has it."""
+        resolved, model = self.resolve(uri), ModelUri.from_json(uri)
+        return resolved | {alias: self._arm(model, alias) for alias in aliases}
 
     def end_canary(self, model: str, version: str, state: str) -> None:
         """Record the end of a canary in the registry."""
         self._resolver.end_canary(model, version, state)
+
+    def write_counts(self, model: str, version: str, server: str, value: str) -> None:
+        """Write what a server counts of a canary to its tag on the version."""
+        with translated_errors(f"{model} version {version}"):
+            counts_tags.write(self._resolver.client, model, version, server, value)
+
+    def remove_counts(self, model: str, version: str, run_id: str) -> None:
+        """Remove from a version what all servers have counted of a rollout."""
+        with translated_errors(f"{model} version {version}"):
+            counts_tags.remove(self._resolver.client, model, version, run_id)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""
@@ -85,14 +95,14 @@ class RegistryService:
         resolved = self._cache.last_good(uri)
         return asdict(resolved) if resolved else None
 
-    def _canary(self, uri: ModelUri) -> dict[str, Any] | None:
-        """Return the canary with its stages, or with the problem that those cannot be found."""
-        found = self._resolver.find_canary(uri.model)
+    def _arm(self, uri: ModelUri, alias: str) -> dict[str, Any] | None:
+        """Return the version of an arm with its stages, or why those cannot be found."""
+        found = self._resolver.find_arm(uri.model, alias)
         if found is None or not (uri.before or found.before):
             return asdict(found) if found else None
         try:
-            canary = replace(with_alias(uri.model, CANARY), before=uri.before)
-            return asdict(self._resolver.resolve_with_stages(canary))
+            arm = replace(with_alias(uri.model, alias), before=uri.before)
+            return asdict(self._resolver.resolve_with_stages(arm))
         except VersionRefused as error:
             return asdict(replace(found, problem=str(error)))
 

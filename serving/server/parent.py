@@ -24,6 +24,7 @@ from cloche.serving.server.worker import WorkerArguments
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import page_relay
+from cloche.serving.workers.arms_on_workers import ArmsOnWorkers, counts_handler
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.version_on_workers import VersionOnWorkers
 from cloche.serving.workers.worker_handle import WorkerHandle
@@ -63,7 +64,7 @@ async def serve_with_workers(
 
     pools = partial(VersionOnWorkers, fleet)
     async with served_models(
-        settings, uris, processes, metrics, make=pools, changed=changed
+        settings, uris, processes, metrics, make=pools, canary_arms=ArmsOnWorkers, changed=changed
     ) as models:
         stop_requested = asyncio.Event()
 
@@ -75,7 +76,7 @@ async def serve_with_workers(
             models.wake()
 
         page = page_relay.page_handler(fleet, models, StatePages(models, metrics))
-        handlers: Handlers = {"page": page, "wake": wake}
+        handlers: Handlers = {"page": page, "wake": wake, "count": counts_handler(models)}
         signals.handle(stop=stop, wake=models.wake)
         keepers = [
             asyncio.create_task(fleet.keep(lambda: _start(arguments, processes, handlers)))

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
-from cloche.rollout.registry_keys import CANARY
+from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
+from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
@@ -46,10 +47,11 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_CANARY = (
-    f"A canary is not served with --workers: start the server with --workers 1, or take the alias "
-    f"{CANARY} away."
+_NO_SHADOW = (
+    f"A {SHADOW} is not served with --workers: start the server with --workers 1, or take the "
+    f"alias {SHADOW} away."
 )
+_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -97,6 +99,7 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
+    canary_arms: type[Arms] = Arms,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -113,8 +116,10 @@ async def served_models(
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
-        refusal = "" if settings.workers == 1 else _NO_CANARY
-        return ProductionModel(uri, registry, metrics, make=fetch_and_make_pool, refusal=refusal)
+        return ProductionModel(
+            uri, registry, metrics, make=fetch_and_make_pool, canary_arms=canary_arms,
+            no_shadow="" if settings.workers == 1 else _NO_SHADOW,
+        )  # fmt: skip
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
@@ -202,14 +207,24 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
-    def make_one(name: str, resolved: ResolvedVersion, fetched: Fetched) -> VersionPool:
+    def make_one(
+        name: str,
+        resolved: ResolvedVersion,
+        fetched: Fetched,
+        *,
+        low_priority: bool,
+        as_stage: bool = False,
+    ) -> VersionPool:
         path, environment = fetched
         spawn = partial(Replica.start, processes, environment)
         own = replace(
             pool_settings,
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
+            as_stage=as_stage,
         )
+        if low_priority:
+            own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
             retry=resolved.retry,
@@ -219,11 +234,12 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         name: str, resolved: ResolvedVersion, fetched: Sequence[Fetched]
     ) -> VersionPool | StagedPool:
         *stages, last = fetched
-        pool = make_one(name, resolved, last)
+        make_pool = partial(make_one, low_priority=resolved.low_priority)
+        pool = make_pool(name, resolved, last)
         if not stages:
             return pool
         before = [
-            make_one(one.name, one, place)
+            make_pool(one.name, one, place, as_stage=True)
             for one, place in zip(resolved.stages, stages, strict=True)
         ]
         return StagedPool([*before, pool], settings.load_timeout)

@@ -31,7 +31,8 @@ from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.web.sockets import share
 from cloche.serving.workers import page_relay
-from cloche.serving.workers.worker_pools import WorkerModel, WorkerModels, WorkerPools
+from cloche.serving.workers.worker_model import WorkerModel, WorkerModels
+from cloche.serving.workers.worker_pools import WorkerPools
 
 Address = tuple[str, int]
 
@@ -97,7 +98,13 @@ async def _worker_runtime(
     registry = Registry(settings.cache_directory, processes)  # models need one; the parent polls
     peer: Peer
     models = WorkerModels(
-        partial(WorkerModel, registry=registry, metrics=metrics), wake=lambda: peer.tell("wake")
+        partial(
+            WorkerModel,
+            registry=registry,
+            metrics=metrics,
+            report=lambda **counted: peer.tell("count", **counted),
+        ),
+        wake=lambda: peer.tell("wake"),
     )
     pools = WorkerPools(models, metrics, version_pool_factory(settings, processes, metrics))
     peer = await Peer.connect(control, {**pools.handlers, **handlers})

@@ -1,39 +1,24 @@
-"""The workers as their parent sees them: who takes part, what they serve, and the switch of all.
-
-No caller may see an old version after a new one, whichever worker answers. So a switch has three
-steps: every worker loads the new version; every worker lets new requests wait for it, and says so;
-then all answer by it. Requests that a worker had given to its hosts before are answered by the old
-version: they were in flight.
-"""
+"""The workers as their parent sees them: who takes part, and what happens when one ends."""
 
 import asyncio
-import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
-from cloche.serving.background_tasks import restart_delay
+from cloche.serving.background_tasks import Tasks, restart_delay
 from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
+from cloche.serving.workers.serving_versions import (
+    Beside,
+    LoadableVersion,
+    Serving,
+    ServingVersions,
+)
 from cloche.serving.workers.worker_handle import WorkerHandle
 
-_STATE_SECONDS = 0.5  # then its last state is told
 _logger = logging.getLogger(__name__)
-
-
-class LoadableVersion(Protocol):
-    """A version as the fleet loads it; see `VersionOnWorkers`."""
-
-    key: int
-    model: str
-
-    async def load_on(self, worker: WorkerHandle, *, another_serves: bool) -> None:
-        """Load the version on a worker."""
-
-    async def complete_on(self, worker: WorkerHandle) -> None:
-        """Wait until a worker has loaded the model as well."""
 
 
 class Fleet:
@@ -50,9 +35,9 @@ class Fleet:
         self._count = count
         self._metrics = metrics
         self._present: list[WorkerHandle] = []  # the members, and those that are not yet
-        self._serving: dict[str, LoadableVersion] = {}
+        self._serving = ServingVersions()
+        self._shares = Tasks()
         self._served: dict[str, Any] = {}
-        self._switching = asyncio.Lock()
         self._some = asyncio.Event()  # set while there are members, once all have begun
         self._ending = asyncio.Event()
 
@@ -100,10 +85,17 @@ class Fleet:
             self._served = served
             self.tell("models", **served)
 
-    async def switch_to(self, pool: LoadableVersion, *, another_serves: bool) -> None:
-        """Load a version on all members, then have all switch to it.
+    async def switch_to(
+        self, pool: LoadableVersion, *, another_serves: bool, beside: Beside = None
+    ) -> None:
+        """Load a version on all members that lack it, then have all switch to it.
 
         A switch that has begun is completed when this is cancelled.
+
+        Args:
+            pool: The version.
+            another_serves: Whether another version serves meanwhile.
+            beside: Its share as a canary; None to take over from production.
 
         Raises:
             HostFailed: A worker cannot load the version. Nothing was switched.
@@ -114,30 +106,38 @@ class Fleet:
             await asyncio.gather(
                 *(pool.load_on(one, another_serves=another_serves) for one in lacking)
             )
-            async with self._switching:
-                if self.members and not self._without(pool, self.members):
-                    switch = asyncio.create_task(self._switch(pool))
+            async with self._serving.lock:
+                members = list(self.members)
+                if members and not self._without(pool, members):
+                    switch = asyncio.create_task(self._serving.switch(pool, beside, members))
                     try:
                         await asyncio.shield(switch)
                     except asyncio.CancelledError:
                         await switch
                     return
 
+    def set_share(self, pool: LoadableVersion, **share: Any) -> None:
+        """Have all members that have loaded a canary give it this share, soon."""
+        self._shares.start(self._set_share(pool, share))
+
     def drop(self, pool: LoadableVersion) -> None:
         """Have all workers close a version pool, loaded or not."""
-        if self._serving.get(pool.model) is pool:
-            del self._serving[pool.model]
+        self._serving.drop(pool)
         for worker in self._present:
-            worker.loaded.discard(pool.key)
+            worker.loaded.pop(pool.key, None)
         self.tell("close", key=pool.key)
 
-    def total(self, model: str, count: str) -> int:
-        """The sum of what the members said of a model last."""
-        return sum(worker.state.get(model, {}).get(count, 0) for worker in self.members)
+    def replicas(self, key: int) -> int:
+        """The number of warm replicas of a version pool on all members."""
+        return sum(worker.loaded.get(key, 0) for worker in self.members)
+
+    def total(self, count: str, name: str) -> int:
+        """The sum of what the members said last: `in_progress` by model, `queued` by pool's key."""
+        return sum(worker.state.get(count, {}).get(name, 0) for worker in self.members)
 
     async def collect(self) -> None:
         """Ask all members for their state, and add what they counted to the metrics."""
-        await asyncio.gather(*(self._ask_state(worker) for worker in self.members))
+        await asyncio.gather(*(worker.ask_state(self._metrics) for worker in self.members))
         replicas: defaultdict[tuple[str, str], float] = defaultdict(float)
         for worker in self.members:
             for model, version, count in worker.counts.replicas:
@@ -163,27 +163,17 @@ class Fleet:
         await worker.peer.close()
         return code
 
-    async def _ask_state(self, worker: WorkerHandle) -> None:
-        with contextlib.suppress(PeerLost, ServingError, TimeoutError):
-            async with asyncio.timeout(_STATE_SECONDS):
-                told = await worker.peer.call("state")
-            worker.state = told["models"]
-            worker.counts.update(self._metrics, told)
-
     async def _join(self, worker: WorkerHandle) -> None:
         """Have a new worker load what serves, and make it a member that listens."""
         try:
             if self._served:
                 worker.peer.tell("models", **self._served)
             while worker not in self.members:
-                for pool in list(self._serving.values()):
-                    if pool.key not in worker.loaded:
-                        await self._catch_up(worker, pool)
-                async with self._switching:
-                    if all(pool.key in worker.loaded for pool in self._serving.values()):
-                        for pool in list(self._serving.values()):
-                            await worker.call_or_end("switch", key=pool.key)
-                            worker.peer.tell("resume", key=pool.key)
+                for serving in self._serving.lacking(worker):
+                    await self._catch_up(worker, serving)
+                async with self._serving.lock:
+                    if not self._serving.lacking(worker):
+                        await self._serving.switch_new(worker)
                         self.members.append(worker)
             await worker.peer.call("listen")  # one that cannot is not killed: it says why
             worker.listening = True
@@ -198,21 +188,29 @@ class Fleet:
             self.begun.set()
             self._some.set()
 
-    async def _catch_up(self, worker: WorkerHandle, pool: LoadableVersion) -> None:
+    async def _catch_up(self, worker: WorkerHandle, serving: Serving) -> None:
         """Load on a new worker what the others serve, unless they leave it meanwhile."""
+        pool = serving.pool
         try:
             await pool.load_on(worker, another_serves=True)
             await pool.complete_on(worker)
-        except ServingError:
-            if self._serving.get(pool.model) is pool:
+        except ServingError as error:
+            if self._serving.get(pool) is None:
+                return
+            if serving.beside is None:
                 raise
+            worker.given_up.add(pool.key)
+            _logger.error(  # noqa: TRY400  # a traceback would add nothing
+                "A new worker serves without the canary, which it cannot load: %s", error,
+                extra={"model": pool.model, "pid": worker.process.pid},
+            )  # fmt: skip
 
-    async def _switch(self, pool: LoadableVersion) -> None:
-        members = list(self.members)
-        await asyncio.gather(*(worker.call_or_end("switch", key=pool.key) for worker in members))
-        self._serving[pool.model] = pool
-        for worker in members:
-            worker.peer.tell("resume", key=pool.key)
+    async def _set_share(self, pool: LoadableVersion, share: dict[str, Any]) -> None:
+        async with self._serving.lock:
+            serving = self._serving.get(pool)
+            if serving is not None and serving.beside is not None:  # else it was promoted
+                has = [worker for worker in self.members if pool.key in worker.loaded]
+                await self._serving.switch(pool, share, has)
 
     @staticmethod
     def _without(pool: LoadableVersion, workers: Iterable[WorkerHandle]) -> list[WorkerHandle]:

@@ -34,7 +34,7 @@ def page_handler(
     async def answer(path: str, query: str, accept: str) -> dict[str, Any]:
         await fleet.collect()
         for model in models:
-            model.in_progress = fleet.total(model.name, "in_progress")
+            model.in_progress = fleet.total("in_progress", model.name)
         sent: list[Message] = []
 
         async def send(message: Message) -> None:

@@ -15,6 +15,7 @@ from cloche.serving.processes.peer import PeerLost
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.workers.fleet import Fleet
+from cloche.serving.workers.serving_versions import Beside
 from cloche.serving.workers.worker_handle import WorkerHandle
 from cloche.serving.workers.worker_pools import Fetched
 
@@ -37,7 +38,7 @@ class VersionOnWorkers:
         self.version = resolved.version
         self.description: dict[str, Any] = {}
         self._fleet = fleet
-        self._retry = resolved.retry
+        self._resolved = resolved
         self._load: dict[str, Any] = {
             "key": self.key, "model": model, "resolved": asdict(resolved),
             "fetched": [(str(path), str(python) if python else None) for path, python in fetched],
@@ -46,38 +47,58 @@ class VersionOnWorkers:
     @property
     def ready(self) -> bool:
         """Whether a worker has a warm replica."""
-        return self._fleet.total(self.model, "replicas") > 0
+        return self.replicas > 0
 
     @property
     def queued(self) -> int:
         """The number of requests that wait for a replica."""
-        return self._fleet.total(self.model, "queued")
+        return self._fleet.total("queued", str(self.key))
 
     @property
     def replicas(self) -> int:
         """The number of hosts that are loaded and warm."""
-        return self._fleet.total(self.model, "replicas")
+        return self._fleet.replicas(self.key)
 
     @property
     def retry(self) -> bool:
-        """Whether a request whose host was lost is given to another host."""
-        return self._retry
+        """Whether a request whose host was lost may be given to another host, in each stage."""
+        return all(one.retry for one in self._resolved.with_stages)
 
-    @retry.setter
-    def retry(self, retry: bool) -> None:
-        if retry != self._retry:
-            self._retry = retry
-            self._load["resolved"] = {**self._load["resolved"], "retry": retry}
-            self._fleet.tell("retry", key=self.key, retry=retry)
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        """Have the workers set which versions may be asked again."""
+        before, now = ([one.retry for one in of.with_stages] for of in (self._resolved, resolved))
+        if now != before:
+            self._resolved = resolved
+            self._load["resolved"] = asdict(resolved)
+            self._fleet.tell("retry", key=self.key, resolved=self._load["resolved"])
 
     async def start(self, *, another_serves: bool = True) -> None:
-        """Load the version on all workers, and have all switch to it.
+        """Load the version on all workers that lack it, and have all switch to it.
 
         Raises:
             HostFailed: A worker cannot load the version. Nothing was switched.
         """
+        await self._switch(another_serves=another_serves)
+
+    async def start_beside(self) -> None:
+        """Load the version on all workers, as a canary that has no requests until `set_share`.
+
+        Raises:
+            HostFailed: A worker cannot load the version.
+        """
+        await self._switch(another_serves=True, beside={})
+
+    def set_share(self, **share: Any) -> None:
+        """Have the version answer a share of the callers as a canary, on all workers at once.
+
+        Args:
+            share: The arguments of `WorkerModel.share_with`.
+        """
+        self._fleet.set_share(self, **share)
+
+    async def _switch(self, *, another_serves: bool, beside: Beside = None) -> None:
         try:
-            await self._fleet.switch_to(self, another_serves=another_serves)
+            await self._fleet.switch_to(self, another_serves=another_serves, beside=beside)
         except BaseException:
             self._fleet.drop(self)
             raise
@@ -88,7 +109,8 @@ class VersionOnWorkers:
         Raises:
             HostFailed: A worker cannot load the model.
         """
-        await asyncio.gather(*map(self.complete_on, list(self._fleet.members)))
+        members = [worker for worker in self._fleet.members if self.key in worker.loaded]
+        await asyncio.gather(*map(self.complete_on, members))
 
     async def load_on(self, worker: WorkerHandle, *, another_serves: bool) -> None:
         """Load the version on a worker.
@@ -99,7 +121,7 @@ class VersionOnWorkers:
         with contextlib.suppress(PeerLost):
             request = self._load | {"another_serves": another_serves}
             self.description = await worker.call("load", **request)
-            worker.loaded.add(self.key)
+            worker.loaded[self.key] = 1  # at least
 
     async def complete_on(self, worker: WorkerHandle) -> None:
         """Wait until a worker has loaded the model as well.

@@ -1,13 +1,16 @@
 """One worker as its parent sees it: a process, what it has loaded, and whether it still answers."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
 from cloche.serving.errors import ServingError
+from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import WorkerCounts
 from cloche.serving.processes.peer import Peer, PeerLost
 
+_STATE_SECONDS = 0.5  # then its last state is told
 _PING_SECONDS = 2.0
 _MISSED_PINGS = 5  # a worker that answers nothing for so long is ended, and another one started
 _logger = logging.getLogger(__name__)
@@ -17,18 +20,31 @@ class WorkerHandle:
     """One worker.
 
     Attributes:
-        loaded: The keys of the version pools that it has loaded.
+        loaded: How many warm replicas its version pools have, by the key of each that is loaded.
+        given_up: The keys of the canaries that it could not load.
         listening: Whether it accepts connections.
-        state: What it said last of each model: `queued`, `replicas` and `in_progress`.
+        state: What it said last: requests `in_progress` by model, `queued` and `replicas` by the
+            key of a version pool.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, peer: Peer) -> None:
         self.process = process
         self.peer = peer
-        self.loaded: set[int] = set()
+        self.loaded: dict[int, int] = {}
+        self.given_up: set[int] = set()
         self.listening = False
         self.state: dict[str, dict[str, int]] = {}
         self.counts = WorkerCounts()
+
+    async def ask_state(self, metrics: Metrics) -> None:
+        """Ask for its state, and add what it has counted to the metrics, unless it is busy."""
+        with contextlib.suppress(PeerLost, ServingError, TimeoutError):
+            async with asyncio.timeout(_STATE_SECONDS):
+                answer = await self.peer.call("state")
+            self.state = answer["state"]
+            replicas = self.state["replicas"]
+            self.loaded = {key: replicas.get(str(key), 0) for key in self.loaded}
+            self.counts.update(metrics, answer)
 
     async def call(self, name: str, **about: Any) -> Any:
         """Call a handler of the worker, and return its answer.

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloche.serving.dispatch.served_model import ServedModel
-from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import ServedPool
 from cloche.serving.dispatch.staged_pool import StagedPool
 from cloche.serving.dispatch.version_pool import VersionPool
@@ -14,45 +12,19 @@ from cloche.serving.errors import ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.worker_counts import collect_counts
 from cloche.serving.processes.peer import Handlers
-from cloche.serving.registry.client import Registry
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri
+from cloche.serving.workers.worker_model import WorkerModels
 
 LocalPool = VersionPool | StagedPool
 Fetched = tuple[Path, Path | None]  # a version's artifacts, and the interpreter for its hosts
 MakePool = Callable[[str, ResolvedVersion, Sequence[Fetched]], LocalPool]
 
 
-class WorkerModel(ServedModel):
-    """A model of a worker, whose version its parent chooses."""
-
-    def __init__(self, uri: ModelUri, registry: Registry, metrics: Metrics) -> None:
-        super().__init__(uri, registry, metrics, make=_by_the_parent)
-
-    async def follow(self, interval: float) -> None:
-        """Do nothing: the parent polls the registry."""
-
-
-async def _by_the_parent(*_: Any) -> ServedPool:
-    raise NotImplementedError
-
-
-class WorkerModels(ServedModels):
-    """The models of a worker."""
-
-    def __init__(self, make: Callable[[ModelUri], WorkerModel], wake: Callable[[], None]) -> None:
-        super().__init__(make, 0.0)
-        self._wake_parent = wake
-
-    def wake(self) -> None:
-        """Have the parent poll the registry now."""
-        self._wake_parent()
-
-
 class WorkerPools:
     """The version pools that the parent has had loaded, by key."""
 
-    def __init__(self, models: ServedModels, metrics: Metrics, make: MakePool) -> None:
+    def __init__(self, models: WorkerModels, metrics: Metrics, make: MakePool) -> None:
         self._models = models
         self._metrics = metrics
         self._make = make
@@ -64,7 +36,7 @@ class WorkerPools:
         """The calls of the parent that concern versions."""
         return {
             "models": self._set_models, "load": self._load, "complete": self._complete,
-            "switch": self._switch, "resume": self._resume, "retry": self._set_retry,
+            "switch": self._switch, "resume": self._resume, "retry": self._follow_retries,
             "close": self._close, "state": self._state,
         }  # fmt: skip
 
@@ -73,7 +45,8 @@ class WorkerPools:
         wanted = {uri["name"]: uri for uri in uris}
         for model in list(self._models):
             if model.name not in wanted:
-                self._forget(model)
+                self._forget(model.current)
+                self._forget(model.canary)
                 self._models.remove(model.name)
         for name, uri in wanted.items():
             if self._models.get(name) is None:
@@ -103,22 +76,32 @@ class WorkerPools:
         await pool.complete()
         return pool.description
 
-    async def _switch(self, key: int) -> None:
-        """Serve by a version that was loaded, and let requests wait until `_resume`."""
+    async def _switch(self, key: int, beside: dict[str, Any] | None) -> None:
+        """Let a version that was loaded have requests, which wait until `_resume`.
+
+        Args:
+            key: The key of the version pool.
+            beside: Its share as a canary, nothing if it has none yet; None to take over from
+                production.
+        """
         pool = self._pools.get(key)
         model = self._models.get(pool.model) if pool else None
-        if pool is not None and model is not None:
-            pool.pause()
-            self._forget(model)
+        if pool is None or model is None:
+            return
+        pool.pause()
+        if beside is None:
+            self._forget(model.current)
             model.serve(pool)
+        elif beside:
+            model.share_with(pool, **beside)
 
     async def _resume(self, key: int) -> None:
         if (pool := self._pools.get(key)) is not None:
             pool.resume()
 
-    async def _set_retry(self, key: int, retry: bool) -> None:
+    async def _follow_retries(self, key: int, resolved: dict[str, Any]) -> None:
         if (pool := self._pools.get(key)) is not None:
-            pool.retry = retry
+            pool.follow_retries(ResolvedVersion.from_json(resolved))
 
     async def _close(self, key: int) -> None:
         """Close a version pool, or give up its load."""
@@ -133,18 +116,15 @@ class WorkerPools:
             model.retire(pool)
 
     async def _state(self) -> dict[str, Any]:
-        models = {
-            model.name: {
-                "in_progress": model.in_progress,
-                "queued": model.current.queued if model.current else 0,
-                "replicas": model.current.replicas if model.current else 0,
-            }
-            for model in self._models
+        state = {
+            "in_progress": {model.name: model.in_progress for model in self._models},
+            "queued": {key: pool.queued for key, pool in self._pools.items()},
+            "replicas": {key: pool.replicas for key, pool in self._pools.items()},
         }
-        return {"models": models, **collect_counts(self._metrics)}
+        return {"state": state, **collect_counts(self._metrics)}
 
-    def _forget(self, model: ServedModel) -> None:
-        """Forget the pool that a model is about to retire, so that it is not closed twice."""
+    def _forget(self, leaving: ServedPool | None) -> None:
+        """Forget a pool that a model is about to retire, so that it is not closed twice."""
         for key, pool in list(self._pools.items()):
-            if pool is model.current:
+            if pool is leaving:
                 del self._pools[key]

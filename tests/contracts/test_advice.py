@@ -16,7 +16,8 @@ TYPED = re.compile(
     r"(?<![\w-])--[a-z][a-z-]+"  # an option
     r"|\b(?:AWS|CLOCHE|GOOGLE|JAVA|LC|MLFLOW|OTEL|PYSPARK)_[A-Z0-9_]+\b"
     r"|(?<![\w/.-])(?:apt-get|chmod|curl|docker|gcloud|iconv|mlflow|openssl|pip|timedatectl|ulimit"
-    r"|cloche(?= (?:accelerate|build|doctor|init|promote|score|serve|status|train)\b)) [a-z-]+\b"
+    r"|cloche(?= (?:accelerate|build|doctor|init|promote|rollout|score|serve|status|train)\b)) "
+    r"[a-z-]+\b"
 )
 
 

@@ -127,7 +127,9 @@ def test_the_project_runs_in_the_environment_of_conda():
     mlproject = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 
     assert mlproject["conda_env"] == "conda.yaml"
-    assert set(mlproject["entry_points"]) == {"train", "promote", "rollback", "score", "serve"}
+    assert set(mlproject["entry_points"]) == {
+        "train", "promote", "rollout", "rollback", "score", "serve",
+    }  # fmt: skip
     for entry in mlproject["entry_points"].values():
         for name, parameter in entry["parameters"].items():
             assert parameter["type"] in ("string", "float", "path", "uri")

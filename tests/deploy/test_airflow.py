@@ -107,6 +107,21 @@ def test_a_day_that_is_not_there_fails_and_says_so(airflow: Airflow, flights: Pa
     assert not (flights / "scores").exists()
 
 
+@pytest.mark.parametrize(("code", "state"), [(0, "success"), (3, "skipped")])
+def test_a_rollout_that_is_aborted_is_skipped_and_not_tried_again(
+    airflow: Airflow, tmp_path: Path, code: int, state: str
+):
+    command = tmp_path / "cloche"
+    command.write_text(f'#!/bin/sh\necho "said: $@ at $MLFLOW_TRACKING_URI"\nexit {code}\n')
+    command.chmod(0o755)
+    told = airflow(
+        *("dags", "test", "roll_out", "--conf", json.dumps({"model": "churn"})),
+        AIRFLOW_VAR_CLOCHE=str(command), AIRFLOW_VAR_MLFLOW_TRACKING_URI="sqlite:///elsewhere.db",
+    )  # fmt: skip
+    assert "said: promote churn --gradually at sqlite:///elsewhere.db" in told
+    assert state in told.lower()
+
+
 @pytest.fixture
 def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], None]]:
     """Start what runs tasks: the API server, and when that answers, the scheduler.

@@ -1,4 +1,4 @@
-"""The workflow: valid, and its steps run as a runner runs them."""
+"""The workflows: valid, and their steps run as a runner runs them."""
 
 import subprocess
 import sys
@@ -13,13 +13,18 @@ import yaml
 from tests.deploy.conftest import DEPLOY
 from tests.shell import environment
 
-WORKFLOW = DEPLOY / "github" / "train.yml"
+WORKFLOWS = [DEPLOY / "github" / name for name in ("train.yml", "rollout.yml")]
 
 
 def step(name: str) -> dict[str, Any]:
     """The step of that id."""
-    job = yaml.safe_load(WORKFLOW.read_text())["jobs"]["train"]
-    found: dict[str, Any] = next(one for one in job["steps"] if one.get("id") == name)
+    found: dict[str, Any] = next(
+        one
+        for workflow in WORKFLOWS
+        for job in yaml.safe_load(workflow.read_text())["jobs"].values()
+        for one in job["steps"]
+        if one.get("id") == name
+    )
     return found
 
 
@@ -72,9 +77,9 @@ def ends(tmp_path: Path) -> Callable[[int], str]:
     return path
 
 
-def test_github_takes_the_workflow():
+def test_github_takes_the_workflows():
     checker = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
-    subprocess.run([*checker, "vendor.github-workflows", WORKFLOW], check=True)
+    subprocess.run([*checker, "vendor.github-workflows", *WORKFLOWS], check=True)
 
 
 @pytest.mark.slow
@@ -110,3 +115,24 @@ def test_nothing_is_trained_into_a_store_that_is_lost(runner: Runner):
     failed = runner("train", RECIPE="breast-cancer", MLFLOW_TRACKING_URI="")
     assert failed.code != 0
     assert "Set the secret MLFLOW_TRACKING_URI" in failed.log
+
+
+@pytest.mark.parametrize(
+    ("code", "decision", "words"),
+    [
+        (0, "promoted", ""),
+        (3, "refused", "::warning title=Rollout::churn was not promoted"),
+        (130, "unfinished", "::warning title=Rollout::churn keeps its share; run this workflow"),
+    ],
+)
+def test_a_rollout_says_how_it_ended_and_goes_on_in_the_next_run(
+    runner: Runner, ends: Callable[[int], str], code: int, decision: str, words: str
+):
+    ended = runner("rollout", MODEL="churn", PATH=ends(code))
+    assert (ended.code, ended.outputs) == (0, {"decision": decision})
+    assert words in ended.log
+    assert "what it says" in ended.summary
+
+
+def test_a_rollout_that_cannot_begin_is_a_failure(runner: Runner, ends: Callable[[int], str]):
+    assert runner("rollout", MODEL="churn", PATH=ends(1)).code == 1

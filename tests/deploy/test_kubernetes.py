@@ -186,6 +186,24 @@ def test_exit_codes_that_another_try_does_not_change_are_not_tried_again(base):
     assert codes == [2, 4]  # wrong usage, and rows in quarantine; 1 may be a day that comes late
 
 
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_the_job_of_a_rollout_is_valid_and_gives_up_only_where_another_try_changes_nothing(
+    version: str, tmp_path: Path
+) -> None:
+    job = yaml.safe_load((FOLDER / "rollout" / "job.yaml").read_text())
+    kubernetes_validate.validate(job, version, strict=True)
+    pod = job["spec"]["template"]["spec"]
+    assert options(container(pod)["args"], tmp_path)["gradually"]
+    (codes,) = [
+        rule["onExitCodes"]["values"]
+        for rule in job["spec"]["podFailurePolicy"]["rules"]
+        if rule["action"] == "FailJob"
+    ]
+    assert codes == [2, 3]  # wrong usage; refused or aborted. 1 may be another driver
+    given = {each["name"] for each in container(pod)["env"]}
+    assert given <= STANDARD | set(dir(mlflow_variables))
+
+
 @pytest.mark.slow
 @pytest.mark.breadth
 def test_the_server_of_the_deployment_serves_probes_clients_and_prometheus_and_ends_in_order(

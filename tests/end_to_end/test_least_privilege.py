@@ -152,13 +152,15 @@ def test_a_served_model_sees_no_secret_and_nor_does_its_user(room: Room):
 def test_a_host_that_is_started_anew_sees_no_secret(room: Room, monkeypatch):
     for name, value in room.variables.items():
         monkeypatch.setenv(name, value)
-    version = {"path": str(room.folder / "model"), "twin": "", "model": "m", "version": "1"}
+    version = {"path": str(room.folder / "model"), "twin": "", "model": "m", "version": "1",
+               "twin_first": False, "low_priority": False, "stays_low": False,
+               "as_stage": False}  # fmt: skip
 
     async def load() -> None:
         processes = Processes(1, ["MYAPP_*"], forking=False)
         replica = await Replica.start(processes)
         try:
-            await replica.load({**version, "twin_first": False, "low_priority": False}, {}, 120)
+            await replica.load(version, {}, 120)
         finally:
             await replica.stop()
             await processes.close()

@@ -1,4 +1,4 @@
-"""Versions that are bad canaries, each in its own way: in one request of so many, or always.
+"""Versions that are bad arms, each in its own way: in one request of so many, or always.
 
 Version N answers N. What is wrong with it is its fault.
 """
@@ -23,8 +23,9 @@ from mlflow.types import ColSpec, Schema
 
 GOOD, FAILS, DIES, HANGS, NAN, REFUSES = "good", "fails", "dies", "hangs", "nan", "refuses"
 ALL_FAIL = "all fail"
+DIFFERS, SLOW = "differs", "slow"  # of shadows
 FAULTS = (FAILS, DIES, HANGS, NAN, REFUSES)
-_EVERY = {FAILS: 20, DIES: 50, HANGS: 20, NAN: 20, ALL_FAIL: 1}
+_EVERY = {FAILS: 20, DIES: 50, HANGS: 20, NAN: 20, ALL_FAIL: 1, DIFFERS: 20, SLOW: 1}
 
 
 class Canary(PythonModel):
@@ -48,6 +49,8 @@ class Canary(PythonModel):
                 bad = [turn % every < 2 for turn in turns]
             if any(bad):
                 deed(self.fault)()
+            if self.fault == DIFFERS:
+                return [self.number + 0.01 * one for one in bad]
             if self.fault == NAN:
                 return [math.nan if one else self.number for one in bad]
         return answers
@@ -60,6 +63,7 @@ def deed(fault: str) -> Callable[[], object]:
     return {
         FAILS: fail, ALL_FAIL: fail, HANGS: lambda: time.sleep(3600), NAN: lambda: None,
         DIES: lambda: os.kill(os.getpid(), signal.SIGKILL),
+        DIFFERS: lambda: None, SLOW: lambda: time.sleep(2),
     }[fault]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A stage and a model whose answers say which versions made them.
 
 Stage N answers `b = a + N`, and model M answers `1000 * b + M`: 3002 for the row `a = 0` is of
-stage 3 and model 2. What a row makes the stage do besides is its value.
+stage 3 and model 2. What a row makes the stage do besides is its value. The stage also answers
+what JSON has no form for.
 """
 
 import os
@@ -9,6 +10,7 @@ import signal
 import sys
 import time
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ WRONG_COLUMN, WRONG_TYPE, RAISES = (
     "stage that raises",
 )
 UNSIGNED = "stage that does not say what it answers"
+UNSIGNED_TEXTS = "stage of texts that does not say so"
+PRICE = Decimal("1.50")
 
 
 class Stage(PythonModel):
@@ -45,7 +49,9 @@ class Stage(PythonModel):
             time.sleep(3600)
         if self.behaviour == RAISES or (values == REFUSE).any():
             raise ValueError("not this row")
-        answer = pd.DataFrame({"other": "x", "b": values + self.number})
+        answer = pd.DataFrame({"other": [PRICE] * len(values), "b": values + self.number})
+        if self.behaviour == UNSIGNED_TEXTS:
+            answer = answer.astype({"b": str})
         if (values == SHORT).any():
             return answer.iloc[:-1]
         if (values == NAMELESS).any():
@@ -74,7 +80,7 @@ def save(path: Path, number: int, kind: str, instance: PythonModel | None = None
     signature = ModelSignature(Schema([ColSpec("double", "a")]), prepared)
     python_model: PythonModel = Stage(number, kind)
     column = "a"
-    if kind == UNSIGNED:
+    if kind in (UNSIGNED, UNSIGNED_TEXTS):
         signature = ModelSignature(signature.inputs)
     if kind == MODEL:
         python_model, column = Model(number), "b"

@@ -1,8 +1,13 @@
 """A canary beside production: who gets it, what its faults cost, and how it ends."""
 
 import gzip
+import itertools
 import json
+import os
 import shutil
+import signal
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +16,15 @@ import grpc
 import pytest
 import requests
 
+from cloche.rollout.counts import RolloutCounts
+from cloche.rollout.registry_keys import COUNTS_TAG
+from cloche.rollout.server_counts import ServerCounts
 from tests.lifecycle import make_canaries as made
+from tests.lifecycle.make_stages import MODEL, STAGE
 from tests.lifecycle.registry import Registry, Serve, infer_request
-from tests.online import Load, Server, wait_for
+from tests.lifecycle.test_stages import name_stage, tells_its_versions
+from tests.lifecycle.test_stages import register as register_stages
+from tests.online import COMMAND, Load, Server, children, is_running, wait_for
 from tests.shelf import shelf
 
 pytestmark = pytest.mark.slow
@@ -51,6 +62,23 @@ def canary(server: Server) -> dict[str, Any]:
 
 def wait_for_canary(server: Server) -> None:
     wait_for(lambda: canary(server).get("ready"))
+
+
+def told(registry: Registry) -> list[ServerCounts]:
+    """What servers have told of the canary."""
+    tags = registry.client.get_model_version("m", "2").tags
+    return [ServerCounts.parse(value) for key, value in tags.items() if key.startswith(COUNTS_TAG)]
+
+
+def requests_told(registry: Registry) -> int:
+    """How many requests all servers together have counted at a share of 50 %."""
+    total = sum((one.counts for one in told(registry)), RolloutCounts())
+    return total.of(50, "canary", "requests") + total.of(50, "production", "requests")
+
+
+def wait_for_two(server: Server) -> None:
+    """Wait until a server knows of another one: two need eleven failures at 50 %, one ten."""
+    wait_for(lambda: (canary(server).get("abort") or {}).get("at") == 11)
 
 
 def arm_of(server: Server, key: str) -> str:
@@ -105,15 +133,123 @@ def test_an_alias_gives_a_version_its_share_until_it_is_gone(
     assert response.headers["x-model-version"] == "1"
 
 
+@dataclass
+class Callers(Load):
+    """Clients that send the keys of a hundred callers, each on connections of its own."""
+
+    canaries: set[str] = field(default_factory=set)  # the callers that had the canary
+    lost: int = 0
+
+    def _ask(self) -> None:
+        with ExitStack() as stack:
+            sessions = [stack.enter_context(requests.Session()) for _ in range(4)]
+            for number in itertools.count():
+                if self._stop.wait(self.pause):
+                    return
+                key, session = str(number % 100), sessions[number % len(sessions)]
+                had_it = key in self.canaries
+                try:
+                    response = session.post(
+                        self.server.url + self.path, json=self.body, timeout=60,
+                        headers={"X-Routing-Key": key},
+                    )  # fmt: skip
+                except requests.ConnectionError:
+                    self.lost += 1
+                    continue
+                arm = response.headers.get("x-model-arm", "")
+                self.outcomes[arm] += 1
+                if not right(response) or (had_it and arm != "canary"):
+                    self.failures.append(f"{response.status_code} {key} {had_it} {arm}")
+                if arm == "canary":
+                    self.canaries.add(key)
+
+
+def test_a_caller_keeps_its_arm_on_all_workers_while_the_share_grows_and_after_restarts(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    server = serve("--workers", "2", program=COMMAND).wait_until_ready()
+    roll_out(registry, "10")
+    wait_for_canary(server)
+    with Callers(server, clients=4) as callers:
+        for percent in ("30", "50"):
+            callers.wait_for_more(100)
+            registry.client.set_model_version_tag("m", "2", "cloche.canary_percent", percent)
+            wait_for(lambda percent=percent: canary(server)["percent"] == float(percent))
+        callers.wait_for_more(100)
+        killed, other = children(server.process.pid, "cloche-front")
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: not is_running(killed))
+        wait_for(lambda: server.metric("cloche_replicas") == 4)
+        back = children(server.process.pid, "cloche-front")
+        assert (len(back), killed in back, other in back) == (2, False, True)
+        registry.client.set_model_version_tag("m", "2", "cloche.canary_percent", "80")
+        wait_for(lambda: canary(server)["percent"] == 80)
+        callers.wait_for_more(200)
+    assert callers.failures == []
+    assert callers.lost <= callers.clients
+    at_eighty = arms_of(server, range(100))
+    assert callers.canaries <= at_eighty
+    server.end()
+    another = serve().wait_until_ready()
+    wait_for_canary(another)
+    assert arms_of(another, range(100)) == at_eighty
+
+
+@pytest.mark.parametrize("workers", ["2", pytest.param("1", marks=pytest.mark.breadth)])
+def test_a_canary_may_have_another_stage_and_is_promoted_with_it(
+    registry: Registry, serve: Serve, workers: str
+) -> None:
+    register_stages(registry, "s", STAGE, STAGE)
+    register_stages(registry, "m", MODEL, MODEL)
+    name_stage(registry, "1", "models:/s/1")
+    name_stage(registry, "2", "models:/s/2")
+    server = serve("--workers", workers).wait_until_ready()
+    roll_out(registry)
+    wait_for_canary(server)
+
+    def pair(response: requests.Response) -> tuple[str, str]:
+        assert tells_its_versions(response)
+        return response.headers["x-model-arm"], response.headers["x-model-stages"]
+
+    answers = [server.predict(headers={"X-Routing-Key": str(key)}) for key in range(32)]
+    assert set(map(pair, answers)) == {("production", "s/1"), ("canary", "s/2")}
+    before = set(server.hosts())
+    with Load(server, check=tells_its_versions) as load:
+        load.wait_for_more(20)
+        registry.promote("2")
+        server.wait_for_version("2")
+        wait_for(lambda: set(server.hosts()) < before)
+        load.wait_for_more(20)
+    assert load.failures == []
+    assert server.predict().headers["x-model-stages"] == "s/2"
+
+
+@pytest.mark.breadth  # a server of all models looks at each of them every half a minute
+def test_each_of_all_models_may_have_a_canary(registry: Registry, serve: Serve) -> None:
+    register(registry, made.GOOD)
+    registry.register("", "", model="n", promote=True)
+    server = serve("--all", "--workers", "2").wait_until_ready()
+    registry.client.set_model_version_tag("n", "2", "cloche.canary_percent", "100")
+    registry.promote("2", "n", "canary")
+    roll_out(registry)
+    wait_for(lambda: server.state("n").get("canary", {}).get("ready"))
+    wait_for_canary(server)
+    of_n = server.predict(path="/models/n/invocations")
+    assert (of_n.headers["x-model-arm"], of_n.headers["x-model-version"]) == ("canary", "2")
+    assert 0 < len(arms_of(server, range(32))) < 32
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     "fault",
     [made.FAILS, *(pytest.param(one, marks=pytest.mark.breadth) for one in made.FAULTS[1:])],
 )
 def test_a_bad_canary_costs_no_caller_anything_and_ends_itself(
-    registry: Registry, serve: Serve, fault: str
+    registry: Registry, serve: Serve, fault: str, workers: str
 ) -> None:
     register(registry, fault)
-    server = serve("--request-timeout", "6").wait_until_ready()
+    server = serve("--request-timeout", "6", "--workers", workers).wait_until_ready()
     roll_out(registry, "5")
     wait_for_canary(server)
     with Load(server, check=right, clients=32) as load:
@@ -139,6 +275,7 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     roll_out(registry)
     for server in servers:
         wait_for_canary(server)
+        wait_for_two(server)
     with Load(servers[0], check=right) as load:
         for server in servers:
             wait_for(lambda server=server: len(server.hosts()) == 1)
@@ -147,14 +284,40 @@ def test_a_server_that_has_enough_of_a_canary_ends_it_for_all(
     assert "canary" not in registry.client.get_registered_model("m").aliases
     state = registry.client.get_model_version("m", "2").tags["cloche.rollout"]
     assert "production 0 of" in state
+    assert state.endswith("the limit is 1 of 400")
     assert state in canary(servers[0])["problem"]
+    wait_for(lambda: not told(registry))
 
 
-def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
+def test_servers_tell_what_they_count_and_one_that_starts_again_adds_to_it(
     registry: Registry, serve: Serve
 ) -> None:
     register(registry, made.GOOD)
-    server = serve("--replicas", "2").wait_until_ready()
+    for tag, value in (("cloche.rollout_run_id", "run"), ("cloche.rollout", "running: 50 %")):
+        registry.client.set_model_version_tag("m", "2", tag, value)
+    roll_out(registry)
+    servers = [serve().wait_until_ready() for _ in range(2)]
+    for server in servers:
+        wait_for_two(server)
+        arms_of(server, range(20))
+    wait_for(lambda: requests_told(registry) == 40)
+    servers[0].end()
+    assert sorted(one.percent for one in told(registry)) == [0, 50]
+    again = serve().wait_until_ready()
+    wait_for_canary(again)
+    arms_of(again, range(10))
+    wait_for(lambda: requests_told(registry) == 50)
+    registry.client.delete_registered_model_alias("m", "canary")
+    wait_for(lambda: [one.percent for one in told(registry)] == [0, 0, 0])
+    assert {one.run_id for one in told(registry)} == {"run"}
+
+
+@pytest.mark.parametrize("several", ["--replicas", "--workers"])
+def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
+    registry: Registry, serve: Serve, several: str
+) -> None:
+    register(registry, made.GOOD)
+    server = serve(several, "2").wait_until_ready()
     roll_out(registry)
     wait_for_canary(server)
     before = set(server.hosts())
@@ -173,9 +336,12 @@ def test_a_canary_that_is_promoted_serves_at_once_and_loses_nothing(
     assert "x-model-arm" not in server.predict().headers
 
 
-def test_every_protocol_and_door_reaches_the_same_arm(registry: Registry, serve: Serve) -> None:
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.breadth)])
+def test_every_protocol_and_door_reaches_the_same_arm(
+    registry: Registry, serve: Serve, workers: str
+) -> None:
     register(registry, made.GOOD)
-    server = serve("--grpc-port", "0").wait_until_ready()
+    server = serve("--grpc-port", "0", "--workers", workers).wait_until_ready()
     roll_out(registry)
     wait_for_canary(server)
     keys = {arm: next(k for k in map(str, range(100)) if arm_of(server, k) == arm) for arm in ARMS}
@@ -238,13 +404,3 @@ def test_a_canary_that_cannot_serve_gets_no_requests_and_is_told(
     wait_for_canary(server)
     assert "'half'" in canary(server)["problem"]
     assert not arms_of(server, range(50))
-
-
-def test_workers_serve_no_canary_and_say_so(registry: Registry, serve: Serve) -> None:
-    register(registry, made.GOOD)
-    server = serve("--workers", "2").wait_until_ready()
-    roll_out(registry)
-    wait_for(lambda: "--workers 1" in (canary(server).get("problem") or ""))
-    assert server.get("/readyz").status_code == 200
-    assert "x-model-arm" not in server.predict().headers
-    wait_for_canary(serve("--workers", "1").wait_until_ready())

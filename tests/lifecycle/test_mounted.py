@@ -164,6 +164,31 @@ def test_a_program_asks_in_place(model: Path, tmp_path: Path):
     assert asyncio.run(ask()) == [1]
 
 
+def test_a_mounted_model_may_have_a_canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    registry = Registry(tmp_path)
+    registry.register("", "", promote=True)
+    registry.client.set_model_version_tag("m", "2", "cloche.canary_percent", "100")
+    registry.promote("2", alias="canary")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+    cloche = Cloche(Settings(models=("models:/m@production",), cache_directory=tmp_path))
+
+    async def ask() -> httpx2.Response:
+        transport = httpx2.ASGITransport(cloche)
+        async with (
+            cloche.lifespan(),
+            httpx2.AsyncClient(transport=transport, base_url="http://here") as client,
+            asyncio.timeout(180),
+        ):
+            while True:
+                answer = await client.post("/invocations", json={"dataframe_records": ROW})
+                if answer.headers.get("x-model-arm") == "canary":
+                    return answer
+                await asyncio.sleep(0.1)
+
+    answer = asyncio.run(ask())
+    assert (answer.headers["x-model-version"], answer.json()) == ("2", {"predictions": [2]})
+
+
 def test_nothing_is_left_when_it_was_ended(model: Path, tmp_path: Path):
     cloche = Cloche(Settings(models=(f"m={model}",), cache_directory=tmp_path))
     others = behind(os.getpid())  # programs of other tests

@@ -168,6 +168,27 @@ def test_a_canary_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None
     assert pairs == {(1, 1), (2, 2)}
 
 
+def test_a_shadow_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None:
+    name_stage(pair, "2", "models:/s/2")
+    server = serve().wait_until_ready()
+    pair.client.set_model_version_tag("m", "2", "cloche.shadow_percent", "50")
+    pair.promote("2", alias="shadow")
+    wait_for(lambda: server.state().get("shadow", {}).get("ready"))
+    with Load(server, check=tells_its_versions) as load:
+        wait_for(lambda: min(counts_of(server).values()) > 0)
+    assert not load.failures
+    assert set(load.outcomes) == {"1"}
+    told = server.state()["shadow"]
+    assert told["baseline"]["differences"] == 0
+    assert told["differences"] == told["compared"]  # another stage and model, another number
+
+
+def counts_of(server: Server) -> dict[str, int]:
+    """The numbers of answers of a shadow, and of production again, that were compared."""
+    told = server.state()["shadow"]
+    return {"shadow": told["compared"], "baseline": told["baseline"]["compared"]}
+
+
 def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve) -> None:
     server = serve("--predict-timeout", "3", "--replicas", "2").wait_until_ready()
     said = {
@@ -194,6 +215,9 @@ def test_a_stage_that_misbehaves_harms_nobody_else(pair: Registry, serve: Serve)
         assert words in answers[value].text
         assert answers[value].headers["x-model-stages"] == "s/1"
     assert server.predict(made.LOST).text == '{"predictions": [NaN]}'
+    pair.client.set_model_version_tag("s", "1", "cloche.retry", "off")
+    once = "The host of the stage s 1 was lost on this request. The version's tag cloche.retry is"
+    wait_for(lambda: once in server.predict(made.CRASH).text)
 
 
 def test_killed_hosts_of_stage_and_model_cost_no_answer(pair: Registry, serve: Serve) -> None:
@@ -225,6 +249,23 @@ def test_a_pair_that_does_not_fit_does_not_take_over(
     assert served(server) == (1, 1)
     registry.promote("1", "s")  # as it is advised
     wait_for(lambda: not server.state()["problem"])
+
+
+def test_a_misfit_that_only_the_example_shows_is_told_with_its_column(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, "s", made.STAGE, made.UNSIGNED_TEXTS)
+    register(registry, "m", made.MODEL)
+    name_stage(registry, "1")
+    server = serve().wait_until_ready()
+    registry.promote("2", "s")
+    words = (
+        "What the stage before m 1 answers does not fit its signature (MlflowException: "
+        "Incompatible input types for column b. Can not safely convert"
+    )
+    wait_for(lambda: words in (server.state()["problem"] or ""))
+    assert words in server.log.read_text()
+    assert served(server) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +324,18 @@ def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -
     server.wait_for_version("2")
     prepared = {"dataframe_records": [{"b": 1.0}]}
     assert server.get_predictions(prepared) == [1002.0]
+    pair.client.delete_model_version_tag("m", "1", "cloche.before")
     pair.promote("1", "m")
     wait_for(lambda: server.version() == "1")
+    assert server.get_predictions(prepared) == [1001.0]
+    assert server.state()["warning"] is None
+    name_stage(pair, "1", " models:/s@production\n")  # as people paste it
+    warning = (
+        "Version 1 behind s/1 takes other inputs than version 1 behind no stage, which served "
+        "before: 'b' (double) is gone, 'a' (double) is new."
+    )
+    wait_for(lambda: server.state()["warning"] == warning)
+    assert warning in server.log.read_text()
     assert served(server) == (1, 1)
 
 

@@ -302,13 +302,32 @@ def barriers(page: Page) -> list[str]:
 
 
 def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> None:
-    serving = expect(flights.locator("#serving"))
+    canary = expect(flights.locator("#canary"))
     registry.promote("2", FLIGHTS, alias="canary")
     try:
-        serving.to_contain_text("Version 2 answers 1 % of the callers", timeout=_NOTICED)
+        canary.to_contain_text("Version 2 answers 1 % of the callers", timeout=_NOTICED)
+        ask_button(flights).click()
+        canary.to_contain_text("0 of 1 requests")
+        canary.to_contain_text("0 of about 3 failures that would end it")
+        assert barriers(flights) == []
     finally:
         registry.client.delete_registered_model_alias(FLIGHTS, "canary")
-    serving.not_to_contain_text("callers", timeout=_NOTICED)
+    canary.to_be_hidden(timeout=_NOTICED)
+
+
+def test_a_shadow_is_shown_with_what_it_answers_otherwise(
+    flights: Page, registry: Registry
+) -> None:
+    serving = expect(flights.locator("#serving"))
+    registry.promote("2", FLIGHTS, alias="shadow")
+    try:
+        serving.to_contain_text(
+            "Version 2 gets copies of 10 % of the requests, and differs in 0 of 0 answers",
+            timeout=_NOTICED,
+        )
+    finally:
+        registry.client.delete_registered_model_alias(FLIGHTS, "shadow")
+    serving.not_to_contain_text("copies", timeout=_NOTICED)
 
 
 @pytest.fixture

@@ -100,6 +100,23 @@ def test_joined_requests_keep_the_frames_they_have_alone(
     pd.testing.assert_frame_equal(joined, pd.concat(parts, ignore_index=True))
 
 
+@pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "string"])
+def test_columns_of_one_type_are_the_frame_that_mlflow_gives(kind: str) -> None:
+    names = ["c", "a", "b"]
+    schema = Schema([ColSpec(kind, name) for name in names])
+    compiled = compile_decoder(Model(signature=ModelSignature(inputs=schema)))
+    body = payload("dataframe_records", [[True] * 3 if kind == "boolean" else [1, 2, 3]] * 2, names)
+    assert compiled is not None
+    for _ in range(2):
+        found = compiled.read(json.loads(json.dumps(body)))
+        assert found is not None
+        made = compiled.frame(compiled.join([found]))
+        right = _enforce_schema(infer_and_parse_data(copy.deepcopy(body), schema), schema)
+        pd.testing.assert_frame_equal(made, right)
+        made.columns.name = "of the model"  # what a model does to a frame concerns no other
+        made.loc[0] = made.loc[1]
+
+
 ROW = [1.5, 2.5, 3, 4, True, "x"]
 
 

@@ -1,7 +1,6 @@
 """`cloche promote`: the gate judges a version, and the alias moves or the reasons are printed."""
 
 import json
-import os
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,17 +17,20 @@ from cloche.cli.page_option import PageFile
 from cloche.cli.spinner import steps
 from cloche.processes import quick_imports
 from cloche.registry import env_manager as environments
-from cloche.registry.run_link import run_link
 from cloche.training.cli import options
+from cloche.training.cli.evidence_link import evidence_link
+from cloche.training.cli.rollout import walk
 from cloche.training.names import BEFORE
 from cloche.training.promotion.promotion_request import PROBE_SECONDS, PromotionRequest
+from cloche.training.rollout.rollout_request import RolloutRequest
+from cloche.values.progress import Say
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from cloche.training.gate.fetched_version import FetchedVersion
     from cloche.training.promotion.evaluate_candidate import EvaluatedCandidate
-    from cloche.training.promotion.promote import Promotion
+    from cloche.training.promotion.promote import Promotion, PromotionRefusal
 
 HELP = """Judge the challenger of MODEL and, if it passes, put it into production.
 
@@ -76,6 +78,11 @@ _PIPE_WIDTH = 160
 @click.option("--force", is_flag=True, help="Promote even if the gate refuses; needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why, for the audit trail.")
 @click.option(
+    "--gradually",
+    is_flag=True,
+    help="If it passes, begin its rollout, and promote it at the end of that.",
+)
+@click.option(
     "--timeout",
     type=click.FloatRange(min=1),
     default=PROBE_SECONDS,
@@ -103,6 +110,7 @@ def promote(
     dry_run: bool,
     force: bool,
     reason: str | None,
+    gradually: bool,
     timeout: float,
     host_env: tuple[str, ...],
     env_manager: str,
@@ -116,7 +124,7 @@ def promote(
     try:
         request = PromotionRequest(
             version=version, before=before, policy=policy, allow_breaking=allow_breaking,
-            force=force, reason=reason, timeout=timeout, host_env=host_env,
+            force=force, reason=reason, gradually=gradually, timeout=timeout, host_env=host_env,
             env_manager=env_manager, cache=cache,
         )  # fmt: skip
     except ValueError as error:
@@ -129,41 +137,66 @@ def promote(
             from mlflow import MlflowClient  # noqa: PLC0415
 
             from cloche.registry.connect_timeout import require_stores  # noqa: PLC0415
-            from cloche.training.promotion.evaluate_candidate import evaluate  # noqa: PLC0415
-            from cloche.training.promotion.promote import (  # noqa: PLC0415
-                Promotion,
-                PromotionRefusal,
-            )
-            from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
-            from cloche.training.promotion.registry import find_model  # noqa: PLC0415
+            from cloche.training.promotion import promote as _  # noqa: F401, PLC0415
 
         require_stores(to_write=not dry_run)
         client = MlflowClient()
-        refusal = None
-        try:
-            if dry_run:
-                evaluated = evaluate(client, find_model(client, model), request, say)
-                promotion = Promotion(model, evaluated.version, evaluated=evaluated)
-                if evaluated.outcome == "refused":
-                    refusal = PromotionRefusal(evaluated, run_id=None)
-            else:
-                promotion = run_promotion(client, model, request, say=say)
-        except PromotionRefusal as error:
-            refusal = error
-            promotion = Promotion(
-                model, error.evaluated.version, evaluated=error.evaluated, run_id=error.run_id
-            )
+        going = _going_version(client, model, version) if gradually and not dry_run else None
+        if going is None:
+            promotion, refusal = _judge(client, model, request, say, dry_run=dry_run)
+    if going is not None:
+        walk(client, model, RolloutRequest(version=going), as_json=as_json)
+        return
     document = _document(promotion, reason)
     if report is not None and document is not None:
         from cloche.training.gate.report import render  # noqa: PLC0415
 
         report.write_text(render(document), encoding="utf-8")
+    promoted = not dry_run and refusal is None and not promotion.gradually
     if as_json:
-        _print_json(promotion, document, promoted=not dry_run and refusal is None)
+        _print_json(promotion, document, promoted=promoted)
     else:
-        _print_table(client, promotion, promoted=not dry_run and refusal is None)
+        _print_table(client, promotion, promoted=promoted)
     if refusal is not None:
         raise refusal
+    if promotion.gradually:
+        walk(client, model, _rollout_request(promotion, policy), as_json=as_json)
+
+
+def _judge(
+    client: "MlflowClient", model: str, request: PromotionRequest, say: Say, *, dry_run: bool
+) -> "tuple[Promotion, PromotionRefusal | None]":
+    """Ask the gate and do what it says; return also its refusal, if it refused."""
+    from cloche.training.promotion.evaluate_candidate import evaluate  # noqa: PLC0415 (see above)
+    from cloche.training.promotion.promote import Promotion, PromotionRefusal  # noqa: PLC0415
+    from cloche.training.promotion.promote import promote as run_promotion  # noqa: PLC0415
+    from cloche.training.promotion.registry import find_model  # noqa: PLC0415
+
+    refusal = None
+    try:
+        if not dry_run:
+            return run_promotion(client, model, request, say=say), None
+        evaluated = evaluate(client, find_model(client, model), request, say)
+        if evaluated.outcome == "refused":
+            refusal = PromotionRefusal(evaluated, run_id=None)
+        return Promotion(model, evaluated.version, evaluated=evaluated), refusal
+    except PromotionRefusal as error:
+        judged = error.evaluated
+        return Promotion(model, judged.version, evaluated=judged, run_id=error.run_id), error
+
+
+def _going_version(client: "MlflowClient", model: str, version: str | None) -> str | None:
+    """Return the version if the gate let it pass for a rollout that goes on, or was aborted."""
+    from cloche.training.rollout import opening  # noqa: PLC0415 (it takes seconds)
+
+    return opening.going_version(client, model, version)
+
+
+def _rollout_request(promotion: "Promotion", policy: str | None) -> RolloutRequest:
+    """Return the request for the rollout of a version that passed the gate."""
+    evaluated = promotion.evaluated
+    has_plan = evaluated is not None and evaluated.judgement.policy.rollout is not None
+    return RolloutRequest(version=promotion.version, plan=policy if has_plan else None)
 
 
 def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bool) -> None:
@@ -181,7 +214,9 @@ def _print_table(client: "MlflowClient", promotion: "Promotion", *, promoted: bo
     for note in promotion.evaluated.judgement.measured.notes:
         console.print(f"Note: {note}.", markup=False)
     if promotion.run_id is not None:
-        console.print(f"Evidence: {_link(client, promotion.run_id)}", markup=False, soft_wrap=True)
+        console.print(
+            f"Evidence: {evidence_link(client, promotion.run_id)}", markup=False, soft_wrap=True
+        )
     if promoted:
         console.print(_moved(promotion), markup=False)
     elif promotion.run_id is None:
@@ -260,11 +295,3 @@ def _document(promotion: "Promotion", reason: str | None) -> dict[str, Any] | No
     return evidence(
         evaluated.judgement, outcome=evaluated.outcome, reason=reason, now=datetime.now(UTC)
     )
-
-
-def _link(client: "MlflowClient", run_id: str) -> str:
-    """Return where the evidence is: a page of the MLflow server, or the run id for a database."""
-    # `mlflow ui` does not read the variable; without it, both look in this folder
-    named = "MLFLOW_TRACKING_URI" in os.environ
-    store = ' --backend-store-uri "$MLFLOW_TRACKING_URI"' if named else ""
-    return run_link(client, run_id) or f"run {run_id} (see it with `mlflow ui{store}`)"

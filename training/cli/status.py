@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -61,6 +62,7 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
             from cloche.registry.version_listing import registered_models  # noqa: PLC0415
             from cloche.training.promotion.status import overview  # noqa: PLC0415
             from cloche.training.promotion.status import status as read_status  # noqa: PLC0415
+            from cloche.training.rollout.arm_status import arm_status  # noqa: PLC0415
 
             shorten_timeouts(os.environ)
             require_stores()
@@ -71,8 +73,13 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         else:
             names = [model] if model else [one.name for one in models]
             found = [read_status(client, name, most=versions) for name in names]
+        few = () if len(models) > _FEW else found
+        arms = {
+            one.name: arm_status(client, one.name, one.aliases, datetime.now(UTC)) for one in few
+        }
     if as_json:
-        click.echo(json.dumps({"models": [_plain(one) for one in found]}, indent=2))
+        plain = [_plain(one, arms.get(one.name)) for one in found]
+        click.echo(json.dumps({"models": plain}, indent=2))
         return
     if not found:
         click.echo(
@@ -85,16 +92,20 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         console.width = _PIPE_WIDTH
     if len(models) > _FEW:
         console.print(_lines(found))
-        return
     for one in found:
-        console.print(_table(one))
+        if len(models) <= _FEW:
+            console.print(_table(one))
         for version in one.versions:
             _print_stages(console, one.name, version)
+        for arm in arms[one.name]:
+            said = f"{arm['arm']}: version {arm['version']} {arm['says']}"
+            console.print(said, markup=False, soft_wrap=True)
 
 
-def _plain(found: "ModelStatus") -> dict[str, Any]:
+def _plain(found: "ModelStatus", arms: list[dict[str, Any]] | None) -> dict[str, Any]:
     return {
         **asdict(found),
+        **({"arms": arms} if arms else {}),
         "versions": [
             {
                 **{k: v for k, v in asdict(version).items() if v or k not in _ONLY_WITH_STAGES},

@@ -29,7 +29,7 @@ def find_stages(client: MlflowClient, uri: str, following: str) -> tuple[StageVe
         RegistryError: A URI names no version, or there are too many stages.
     """
     found: list[StageVersion] = []
-    while uri and uri != NO_STAGE:
+    while (uri := uri.strip()) and uri != NO_STAGE:
         if len(found) == MOST_STAGES:
             raise RegistryError(
                 f"more than {MOST_STAGES} stages are before {following}, or they name each other "

@@ -42,7 +42,7 @@ def record(
     version = judgement.candidate.version
     document = evidence(judgement, outcome=outcome, reason=reason, now=now)
     run_id: str = client.create_run(
-        _experiment(client, version.run_id),
+        experiment_of(client, version.run_id),
         run_name=f"gate {version.name} v{version.version}",
         tags={
             "cloche.kind": "gate",
@@ -144,7 +144,8 @@ def _dataset(document: Mapping[str, Any], judgement: Judgement) -> DatasetInput:
     return DatasetInput(entity, [InputTag(MLFLOW_DATASET_CONTEXT, "gate")])
 
 
-def _experiment(client: MlflowClient, run_id: str | None) -> str:
+def experiment_of(client: MlflowClient, run_id: str | None) -> str:
+    """Return the id of the experiment for evidence about a version: that of its training run."""
     if not run_id:
         return _DEFAULT_EXPERIMENT
     try:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -98,3 +99,13 @@ def fetch(version: ModelVersion, folder: Path) -> FetchedVersion:
         raise RegistryError(
             f"{label} cannot be fetched: {explain_refusal(error) or error}"
         ) from error
+
+
+def read_mlmodel(name: str, number: str) -> Model | None:
+    """Download the MLmodel of a version alone; None if it cannot be read."""
+    try:
+        with TemporaryDirectory(prefix="cloche-") as folder:
+            files = files_of(name, number)
+            return Model.load(files.download_artifacts("MLmodel", folder))
+    except (MlflowException, OSError):
+        return None

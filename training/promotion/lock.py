@@ -26,9 +26,9 @@ from uuid import uuid4
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from cloche.training.errors import RegistryError
+from cloche.registry.lease import Lease, blocking_lease
+from cloche.training.errors import LockHeld, RegistryError
 from cloche.training.names import LOCK
-from cloche.training.promotion.lease import Lease, blocking_lease
 from cloche.training.promotion.registry import RegisteredModel, find_model
 
 LEASE = timedelta(seconds=60)
@@ -79,7 +79,7 @@ def promotion_lock(client: MlflowClient, model: str, holder: str, clock: Clock) 
     """Hold the lock on the aliases of `model` as long as the context lasts.
 
     Raises:
-        RegistryError: Another promotion holds the lock.
+        LockHeld: Another promotion holds the lock.
     """
     started, now = clock.elapsed(), clock.now()
     lease = Lease(uuid4().hex, holder, now, now + LEASE)
@@ -100,7 +100,7 @@ def _alone(client: MlflowClient, model: str, own: Lease, clock: Clock) -> Regist
     """Wait until no other promotion has a lease, and return the state of the model then.
 
     Raises:
-        RegistryError: Another promotion has precedence, or still holds its lease after the wait.
+        LockHeld: Another promotion has precedence, or still holds its lease after the wait.
     """
     waited = 0.0
     while True:
@@ -122,8 +122,8 @@ def _leases(model: RegisteredModel) -> dict[str, Lease | None]:
     }
 
 
-def _taken(model: str, other: Lease, now: datetime) -> RegistryError:
-    return RegistryError(
+def _taken(model: str, other: Lease, now: datetime) -> LockHeld:
+    return LockHeld(
         f"{other.holder} is promoting {model} since {other.since:%H:%M:%S} UTC "
         f"({(now - other.since).total_seconds():.0f} s ago); run the command again when that is "
         f"done. A promotion that died lapses at {other.until:%H:%M:%S} UTC"

@@ -26,6 +26,7 @@ from cloche.training.promotion.alias_moves import (
     confirm_production,
     follow_up,
     move_production,
+    write_tags,
 )
 from cloche.training.promotion.audit import audit_tags, promoter
 from cloche.training.promotion.evaluate_candidate import (
@@ -54,6 +55,7 @@ class Promotion:
         evaluated: Result of the gate; None if the version already served and was not judged.
         run_id: Id of the run with the evidence; None if none was written.
         mirror_problem: Why MLflow's stage *Production* could not be set; None if it was.
+        gradually: Whether the aliases stay, because a rollout of the version follows.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Promotion:
     evaluated: EvaluatedCandidate | None = None
     run_id: str | None = None
     mirror_problem: str | None = None
+    gradually: bool = False
 
 
 class PromotionRefusal(GateRefusal):
@@ -90,6 +93,7 @@ def promote(
     """Judge a version and, if it passes or is forced, put it into production.
 
     With stages before it, the version is judged after them, and goes into production with them.
+    Gradually, the aliases stay where they are, unless nothing serves yet.
 
     Args:
         client: MLflow client for the tracking store and the registry.
@@ -150,6 +154,7 @@ def apply(
             client.set_model_version_tag(found.name, number, GATE_RUN, run_id)
         raise PromotionRefusal(evaluated, run_id)
     say("moving the aliases")
+    gradually = request.gradually and found.production not in (None, number)
     by = promoter(os.environ)
     with promotion_lock(client, found.name, by, clock) as held:
         named = request.version is not None or number == found.production
@@ -164,8 +169,11 @@ def apply(
             GATE: evaluated.outcome,
             GATE_RUN: run_id,
             DIGEST: evaluated.digest,
-            **audit_tags(at=clock.now(), by=by, reason=reason),
         }
+        if gradually:
+            write_tags(client, held, number, tags)
+            return Promotion(found.name, number, evaluated=evaluated, run_id=run_id, gradually=True)
+        tags = {**tags, **audit_tags(at=clock.now(), by=by, reason=reason)}
         serves = number == found.production
         write = confirm_production if serves else move_production
         mirror_problem = write(client, held, number, tags)

@@ -23,6 +23,7 @@ class PromotionRequest:
             be compared.
         force: Whether to promote the version even if the gate refuses it; needs a reason.
         reason: Reason for the promotion, for the audit trail.
+        gradually: Whether a rollout follows, which moves the aliases at its end.
         timeout: Seconds that each model may take to load and predict the holdout.
         host_env: Additional environment variables for models; see
             `cloche.processes.child_variables`.
@@ -37,6 +38,7 @@ class PromotionRequest:
     allow_breaking: bool = False
     force: bool = False
     reason: str | None = None
+    gradually: bool = False
     timeout: float = PROBE_SECONDS
     host_env: tuple[str, ...] = ()
     env_manager: str = LOCAL

@@ -2,14 +2,13 @@
 
 One model needs two calls, and a few calls for each version that is shown; these run in parallel.
 For many models, one call returns a thousand of them, each with the newest version of each stage.
-Each other version that has an alias needs a call of its own.
+Each other version that has an alias needs a call of its own, and a version with stages some more.
 """
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -19,11 +18,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from cloche.registry.stage_fit import Signature
-from cloche.registry.version_listing import files_of, versions_of
+from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError
+from cloche.training.gate.fetched_version import read_mlmodel
 from cloche.training.gate.policy import carried_policy
 from cloche.training.names import (
     ACCEPTED,
+    BEFORE,
     DIGEST,
     GATE,
     GATE_RUN,
@@ -116,7 +117,8 @@ def status(client: MlflowClient, model: str, *, most: int) -> ModelStatus:
 def overview(client: MlflowClient, models: Sequence[Registered]) -> list[ModelStatus]:
     """Read the state of many models: their newest versions, and those with an alias.
 
-    Flavors and scores are not read, because each would need a call for its file or run.
+    Flavors and scores are not read, because each would need a call for its file or run. Stages are
+    read where a tag names one.
     """
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         return list(threads.map(lambda model: _brief(client, model), models))
@@ -130,22 +132,38 @@ def _brief(client: MlflowClient, model: Registered) -> ModelStatus:
     newest = sorted(listed, key=int, reverse=True)
     aliased = set(found.aliases.values())
     kept = [number for number in newest if number == newest[0] or number in aliased]
-    told = tuple(_version(found, listed[number]) for number in kept)
+    told = tuple(_brief_version(client, found, listed[number]) for number in kept)
     return ModelStatus(found.name, found.aliases, told, None)
+
+
+def _brief_version(
+    client: MlflowClient, model: RegisteredModel, version: ModelVersion
+) -> VersionStatus:
+    """Return the state of a version from its entry in the registry, with its stages."""
+    state = _version(model, version)
+    if BEFORE not in version.tags:
+        return state
+    return _with_stages(client, state, version, _run_data(client, version.tags.get(GATE_RUN)))
 
 
 def _whole(client: MlflowClient, model: RegisteredModel, version: ModelVersion) -> VersionStatus:
     """Return the state of a version, including what its files and runs contain."""
-    mlmodel = _mlmodel(version.name, str(version.version))
+    mlmodel = read_mlmodel(version.name, str(version.version))
     evidence = _run_data(client, version.tags.get(GATE_RUN))
     metric, score = _score(client, version, mlmodel, evidence)
+    state = replace(_version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score)
+    return _with_stages(client, state, version, evidence)
+
+
+def _with_stages(
+    client: MlflowClient, state: VersionStatus, version: ModelVersion, evidence: Any
+) -> VersionStatus:
+    """Return the state of a version with its stages, and with what is wrong with them."""
     accepted = evidence is not None and version.tags.get(GATE) in ACCEPTED
     judged = evidence.tags.get(STAGES, "") if accepted else None
     stages, problem = stage_status(client, version, judged, _signature)
-    return replace(
-        _version(model, version), flavor=_flavor(mlmodel), metric=metric, score=score,
-        stages=tuple(stage.label for stage in stages), stage_problem=problem,
-    )  # fmt: skip
+    labels = tuple(stage.label for stage in stages)
+    return replace(state, stages=labels, stage_problem=problem)
 
 
 def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
@@ -166,17 +184,8 @@ def _version(model: RegisteredModel, version: ModelVersion) -> VersionStatus:
 
 
 def _signature(name: str, number: str) -> Signature | None:
-    mlmodel = _mlmodel(name, number)
+    mlmodel = read_mlmodel(name, number)
     return mlmodel.signature.to_dict() if mlmodel and mlmodel.signature else None
-
-
-def _mlmodel(name: str, number: str) -> Model | None:
-    try:
-        with TemporaryDirectory(prefix="cloche-") as folder:
-            files = files_of(name, number)
-            return Model.load(files.download_artifacts("MLmodel", folder))
-    except (MlflowException, OSError):
-        return None
 
 
 def _flavor(mlmodel: Model | None) -> str | None:

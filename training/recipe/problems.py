@@ -46,15 +46,15 @@ def explain(
         else:
             sections = _sections(model, path, tags)
             said = [(path, message) for message in _messages(dict(item), path, sections)]
-        messages += [f"{_where(at, lines)}{message}" for at, message in said]
+        messages += [f"{where(at, lines)}{message}" for at, message in said]
     return list(dict.fromkeys(messages))
 
 
-def _where(path: Path, lines: Mapping[Path, int]) -> str:
+def where(path: Path, lines: Mapping[Path, int]) -> str:
     """Return the beginning of a message about a key: the key, and its line if it has one."""
     line = f" (line {lines[path]})" if path in lines else ""
-    where = ".".join(str(part) for part in path) + line
-    return f"{where}: " if where else ""
+    key = ".".join(str(part) for part in path) + line
+    return f"{key}: " if key else ""
 
 
 def format_value(value: Any) -> str:

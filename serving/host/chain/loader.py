@@ -8,7 +8,7 @@ from typing import Any
 from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.cached_environments import interpreter_beside
-from cloche.registry.chain_members import members
+from cloche.registry.stage_names import members
 from cloche.serving.host import frameworks
 from cloche.serving.host.chain.brought_code import brings_other_code
 from cloche.serving.host.chain.loaded_stage import LoadedStage, as_frame

@@ -30,7 +30,7 @@ def codecs(
         write = partial(transport.write, name, version)
         return OpenInferenceCodec(
             metadata, decoder, diagnosis, split=transport.split, parse=transport.parse, write=write,
-            error_answer=transport.error_answer,
+            values=transport.values, error_answer=transport.error_answer,
         )  # fmt: skip
 
     return {

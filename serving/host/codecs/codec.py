@@ -41,5 +41,13 @@ class Codec(Protocol):
     def explain(self, item: Item) -> Mistake:
         """Explain why MLflow's parsing or enforcement refused the request in `item`."""
 
+    def values(self, body: bytes, json_size: int) -> Any:
+        """Return the predictions in an answer as lists, dicts and plain values, to compare them.
+
+        Args:
+            body: The body of an answer that a version of the model has given by this codec.
+            json_size: The length of the JSON at its start, if binary data follow; else 0.
+        """
+
     def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Return the answer to a request that was refused with `error`."""

@@ -91,6 +91,10 @@ class MlflowCodec:
         """Explain what is wrong with the request."""
         return self._diagnosis.item_mistake(item)
 
+    def values(self, body: bytes, _: int) -> Any:
+        """Return the answer's JSON."""
+        return json.loads(body)
+
     def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error as MLflow does: plain text for an unsupported content type, else JSON."""
         if isinstance(error, UnsupportedMediaType):

@@ -86,6 +86,10 @@ class TfServingCodec:
         payload, _ = self._payload(item)
         return self._diagnosis.payload_mistake(payload)
 
+    def values(self, body: bytes, _: int) -> Any:
+        """Return the answer's JSON."""
+        return json.loads(body)
+
     def error_answer(self, error: RequestRefused | UnsupportedMediaType) -> Answer:
         """Write an error in TensorFlow Serving's format."""
         return json_error(error.status, {"error": str(error)})

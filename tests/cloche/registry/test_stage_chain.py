@@ -66,6 +66,26 @@ def test_a_stage_by_type_hints_takes_what_they_say(tmp_path: Path) -> None:
     assert chain.predict([{"a": 0.0}, {"a": 1.0}]) == [1001.0, 2001.0]
 
 
+def test_lists_are_handed_on_as_in_one_process(tmp_path: Path) -> None:
+    class Tokens(PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return pd.DataFrame({"b": [[str(value), None] for value in model_input["a"]]})
+
+    class Types(PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return [f"{type(cell).__name__} {cell}" for cell in model_input["b"]]
+
+    members = []
+    for made in (Tokens(), Types()):
+        members.append(Member(type(made).__name__, tmp_path / type(made).__name__))
+        with warnings.catch_warnings(action="ignore"):  # that a hint of `Any` tells it nothing
+            mlflow.pyfunc.save_model(members[-1].folder, python_model=made, pip_requirements=[])
+    write_chain(tmp_path / "chain", members)
+
+    chain = mlflow.pyfunc.load_model(str(tmp_path / "chain"))
+    assert chain.predict(ROWS.head(1)) == ["list ['0.0', None]"]
+
+
 def test_versions_that_do_not_fit_are_refused_with_the_column(tmp_path: Path) -> None:
     members = _members(tmp_path, make_stages.WRONG_COLUMN, make_stages.MODEL)
 

@@ -37,6 +37,14 @@ def test_rates_are_those_of_one_share_and_arm():
     assert found.rate(1, "production", "failures") == Rate()
 
 
+def test_the_rate_of_slow_requests_is_of_those_that_somebody_timed():
+    found = counts(
+        [(1, "canary", "requests", 8), (1, "canary", "untimed", 3), (1, "canary", "slow", 2)]
+    )
+    assert found.rate(1, "canary", "slow") == Rate(5, 2)
+    assert found.rate(1, "canary", "failures") == Rate(8, 0)
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"a": {}}x', '{"a": {"canary": {"requests": 1}}}', '{"1": 2}']
 )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cloche.rollout.counts import RolloutCounts
-from cloche.rollout.guardrails import abort_evidence, judge_step
+from cloche.rollout.guardrails import abort_evidence, failures_to_abort, judge_step
 from cloche.rollout.plan import Failures, Plan, Shadow
 from cloche.rollout.shadow import judge_shadow
 
@@ -73,6 +73,19 @@ def test_servers_that_look_alone_need_that_much_more_evidence():
     together, alone = abort_evidence(PLAN, found), abort_evidence(PLAN, found, servers=10)
     assert (together.proven, alone.proven) == (True, False)
     assert alone.log_limit - together.log_limit == pytest.approx(math.log(10))
+
+
+@pytest.mark.parametrize("failures", [0, 2, 40])
+@pytest.mark.parametrize("percent", [1, 25, 60])
+@pytest.mark.parametrize("servers", [None, 7])
+def test_so_many_failures_more_abort_as_are_told(failures, percent, servers):
+    def after(more):
+        found = counted(percent, (400 + more, failures + more, 0), (9600, 40, 0))
+        return abort_evidence(PLAN, found, servers).proven
+
+    found = counted(percent, (400, failures, 0), (9600, 40, 0))
+    more = failures_to_abort(PLAN, found, percent, servers)
+    assert [after(number) for number in range(more + 1)] == [False] * more + [True]
 
 
 def test_two_failures_abort_nothing():

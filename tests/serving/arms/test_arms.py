@@ -7,8 +7,10 @@ from typing import Any, cast
 import pytest
 
 from cloche.rollout.assignment import takes_canary
+from cloche.rollout.plan import Plan
+from cloche.serving.arms.arm_counts import ArmCounts
 from cloche.serving.arms.arms import Arms
-from cloche.serving.arms.routing_key import routing_key
+from cloche.serving.arms.routing_key import caller_of, may_return, routing_key
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, Answer, Item
 from cloche.serving.queue.prediction_request import (
@@ -66,7 +68,7 @@ class Both:
         self.production, self.canary = FakePool("1"), FakePool("2")
         self.metrics, self.aborts = Metrics(), list[str]()
         self.arms = Arms(
-            "m", cast("Any", self.canary), percent, self.metrics,
+            "m", cast("Any", self.canary), percent, ArmCounts(Plan()), self.metrics,
             production=lambda: cast("Any", self.production), abort=self.abort,
         )  # fmt: skip
 
@@ -192,6 +194,29 @@ async def test_requests_that_name_a_version_are_not_counted() -> None:
 
 
 @in_a_loop
+async def test_both_arms_are_counted_with_their_callers_and_their_time() -> None:
+    both = Both(percent=50)
+    both.arms.counts.server, both.arms.counts.servers = "own", ["own"]
+    keys = [str(number % 40) for number in range(80)]
+    for key in keys:
+        both.ask(key)
+    asked = {"canary": len(both.canary.requests), "production": len(both.production.requests)}
+    both.canary.room = False  # as of a full queue, after which production answers
+    full = next(key for key in keys if takes_canary("m", "2", key.encode(), 50))
+    both.ask(full)
+    both.production.requests.pop()
+    for pool in (both.canary, both.production):
+        for _ in range(len(pool.requests)):
+            pool.answer(OK)
+    total = both.arms.counts.total
+    assert total.of(50, "canary", "requests") == asked["canary"] + 1
+    assert total.of(50, "production", "requests") == asked["production"]
+    assert [total.of(50, arm, "callers") for arm in asked] == [one // 2 for one in asked.values()]
+    untimed = sum(total.of(50, arm, "untimed") for arm in asked)
+    assert untimed == 81  # 1,000 of production tell first what is slow
+
+
+@in_a_loop
 async def test_failures_of_many_callers_abort_a_canary_once_and_those_of_one_do_not() -> None:
     both = Both(percent=50)
     keys = list(map(str, range(1000)))
@@ -239,3 +264,13 @@ def test_a_caller_is_known_by_its_routing_key_then_its_api_key_then_by_its_reque
     assert routing_key(reversed(known), b"7") == b"kim"
     assert routing_key(known[1:], b"7") == b"Bearer secret"
     assert routing_key([], b"7") == b"7"
+
+
+def test_a_caller_without_a_key_comes_once_whatever_its_request_is_called() -> None:
+    request_id = b"kim"
+    by_key, by_request = (
+        caller_of(routing_key(headers, request_id), request_id)
+        for headers in ([(b"x-routing-key", bytes([*b"kim"]))], [])
+    )
+    assert by_key != by_request
+    assert (may_return(by_key), may_return(by_request)) == (True, False)

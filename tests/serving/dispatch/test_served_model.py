@@ -42,14 +42,17 @@ class FakePool:
     """Is loaded and whole at once, or when the test says so."""
 
     model, ready, retry = "m", True, True
-    description: dict[str, Any] = {"predictor": "onnx"}  # noqa: RUF012
 
     def __init__(self, version: str) -> None:
         self.version = version
+        self.description: dict[str, Any] = {"predictor": "onnx"}
         self.other_served: bool | None = None
         self.given_up = self.closed = False
         self.loaded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        self.retry = resolved.retry
 
     async def start(self, *, another_serves: bool) -> None:
         self.other_served = another_serves
@@ -94,10 +97,11 @@ class Stage:
         await until(lambda: version in self.pools)
         return self.pools.pop(version)
 
-    async def serve(self, version: str) -> FakePool:
+    async def serve(self, version: str, **description: Any) -> FakePool:
         """Have the version named, loaded and served."""
         self.registry.names = resolved(version)
         pool = await self.loading(version)
+        pool.description |= description
         pool.loaded.set_result(None)
         pool.whole.set_result(None)
         await until(lambda: self.model.current is pool)  # type: ignore[comparison-overlap]
@@ -244,3 +248,25 @@ async def test_what_cannot_be_fetched_now_is_told_until_it_can(
         assert caplog.text.count("The store is away.") == 1
         await stage.serve("3")
         assert stage.model.problem == ""
+
+
+@in_a_loop
+async def test_other_inputs_than_before_are_told_until_the_next_version(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    raw, prepared = (
+        {"inputs": f'[{{"name": "{name}", "type": "double"}}]', "outputs": None} for name in "ab"
+    )
+    async with staged() as stage:
+        await stage.serve("1", signature=raw, stages=["s/3"])
+        await stage.serve("2", signature=raw, stages=["s/4"])
+        assert stage.model.describe()["warning"] is None
+        await stage.serve("3", signature=prepared)
+        warning = (
+            "Version 3 behind no stage takes other inputs than version 2 behind s/4, which served "
+            "before: 'a' (double) is gone, 'b' (double) is new."
+        )
+        assert stage.model.describe()["warning"] == warning
+        assert warning in caplog.text
+        await stage.serve("4", signature=prepared)
+        assert stage.model.describe()["warning"] is None

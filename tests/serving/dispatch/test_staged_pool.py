@@ -10,14 +10,24 @@ from cloche.serving.dispatch.version_pool import VersionPool
 from cloche.serving.errors import HostFailed
 from cloche.serving.processes.frames import TABLE_BODY, Answer, Item
 from cloche.serving.queue.prediction_request import AnswerReceiver, PredictionRequest
+from cloche.serving.registry.resolved_version import ResolvedVersion
 
 
 class FakePool:
     model, version = "m", "1"
 
-    def __init__(self, *, room: bool) -> None:
+    def __init__(self, *, room: bool = True) -> None:
         self.room = room
+        self.retry = True
+        self.description: dict[str, Any] = {}
         self.queued: list[PredictionRequest] = []
+
+    def follow_retries(self, resolved: ResolvedVersion) -> None:
+        self.retry = resolved.retry
+
+    def release(self) -> list[PredictionRequest]:
+        released, self.queued = self.queued, []
+        return released
 
     def has_room(self, _: PredictionRequest) -> bool:
         return self.room
@@ -75,3 +85,32 @@ def test_a_stage_that_cannot_be_loaded_is_named(stage: bool, said: str) -> None:
     pools: Any = [FakePool(room=stage), FakePool(room=not stage)]
     with pytest.raises(HostFailed, match=f"^{said}$"):
         asyncio.run(StagedPool(cast("list[VersionPool]", pools), 1.0).start())
+
+
+def test_each_stage_follows_its_own_tag_of_retries() -> None:
+    pools: Any = [FakePool(), FakePool(), FakePool()]
+    staged = StagedPool(cast("list[VersionPool]", pools), 1.0)
+    versions = [ResolvedVersion("1", "", "", "", retry=retry) for retry in (True, False, True)]
+    staged.follow_retries(versions[2].after(versions[1].after(versions[0])))
+    assert [pool.retry for pool in pools] == [True, False, True]
+    assert not staged.retry  # production may not be asked what a canary of these was asked
+
+
+def test_a_request_has_as_many_attempts_at_each_stage_as_it_came_with() -> None:
+    pools: Any = [FakePool(), FakePool()]
+    staged = StagedPool(cast("list[VersionPool]", pools), 1.0)
+    request = a_request()
+    request.attempts = 1  # as that of a canary, so that the loss of a host ends it
+
+    async def pass_on() -> None:
+        staged.submit(request)
+        pools[0].queued[0].note_sent(5.0)
+        staged.receive(request, 0, Answer(200, TABLE_BODY, 1, b"table"))
+
+    asyncio.run(pass_on())
+    assert [pool.queued[0].attempts for pool in pools] == [2, 1]
+    assert (request.attempts, request.sent_at) == (2, 5.0)
+    assert request.stages is not None
+    assert [(one.name, one.sent_at) for one in request.stages.visits] == [("m", 5.0), ("", 0.0)]
+    assert staged.release() == [request, request]  # each pool still had it here
+    assert (request.attempts, request.stages) == (1, None)

@@ -33,6 +33,7 @@ class Front:
     def load(self, path: Path, *, early: bool = True) -> tuple[Kind, dict[str, Any]]:
         told = {
             "path": str(path), "twin": "any", "twin_first": early, "low_priority": False,
+            "stays_low": False, "as_stage": False,
             "model": "m", "version": "1",
         }  # fmt: skip
         self._ours.sendall(control(Kind.LOAD, told))

@@ -28,6 +28,8 @@ PROMISED = {
     "cloche_registry_age_seconds": ("model",),
     "cloche_arm_requests_total": ("model", "version", "arm"),
     "cloche_arm_failures_total": ("model", "version", "arm", "reason"),
+    "cloche_arm_differences_total": ("model", "version", "arm"),
+    "cloche_shadow_dropped_total": ("model", "version", "reason"),
     "cloche_arm_duration_seconds": ("model", "version", "arm"),
     "cloche_canary_fallbacks_total": ("model", "version", "reason"),
 }

@@ -12,7 +12,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from cloche.serving.observability.tracing import Tracing, from_environment
 from cloche.serving.processes.frames import Item
-from cloche.serving.queue.prediction_request import PredictionRequest
+from cloche.serving.queue.prediction_request import (
+    PredictionRequest,
+    StageProgress,
+    StageVisit,
+)
 
 PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
@@ -70,6 +74,30 @@ def test_a_request_leaves_a_span_with_the_queue_and_the_prediction_in_it() -> No
     assert queue.end_time - queue.start_time == 2_000_000_000
     assert queue.end_time == predict.start_time
     assert predict.end_time == server.end_time
+
+
+def test_each_stage_has_a_span_with_its_version_and_its_own_queue() -> None:
+    def staged() -> PredictionRequest:
+        request = scored(attempts=1)
+        request.stages = StageProgress("features/3", 0)
+        request.stages.visits = [StageVisit("features", "3", 10.0, 11.0), StageVisit("", "", 14.0)]
+        return request
+
+    _, spans = record(request=staged)
+    stage, queues = spans["stage features"], spans["queue"]
+    assert dict(stage.attributes) == {
+        "cloche.model.name": "features", "cloche.model.version": "3"
+    }  # fmt: skip
+    assert spans.keys() == {SERVER, "stage features", "queue", "predict"}
+    assert stage.end_time - stage.start_time == 4_000_000_000
+    predict = spans["predict"]
+    assert predict.parent.span_id == stage.context.span_id
+    assert (predict.start_time - stage.start_time, predict.end_time) == (
+        1_000_000_000, stage.end_time,
+    )  # fmt: skip
+    # the model's own, in which the request ended
+    assert queues.parent.span_id == spans[SERVER].context.span_id == stage.parent.span_id
+    assert (queues.start_time, queues.end_time) == (stage.end_time, spans[SERVER].end_time)
 
 
 def test_attributes_are_those_of_the_semantic_conventions() -> None:

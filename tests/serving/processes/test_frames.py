@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from cloche.serving.processes import frames
 from cloche.serving.processes.frames import (
     Answer,
+    Expected,
     FrameReader,
     Item,
     Kind,
@@ -15,10 +16,11 @@ from cloche.serving.processes.frames import (
 latin = st.text(st.characters(max_codepoint=255), max_size=30)
 protocols = st.sampled_from(["mlflow", "open_inference_grpc"])
 sizes = st.integers(0, 10**6)
+plain = (latin, st.binary(), latin, protocols, sizes, st.binary())
+expected = st.builds(Expected, st.binary(min_size=1), sizes, st.floats(0, 1))
 items = st.lists(
-    st.builds(
-        Item, latin, st.binary(), latin, protocols, sizes, st.binary(), st.booleans(), st.booleans()
-    )
+    st.builds(Item, *plain, st.booleans(), st.booleans(), st.none())
+    | st.builds(Item, *plain, st.just(False), st.just(True), expected)
 )
 answers = st.lists(
     st.builds(Answer, st.integers(100, 599), st.integers(0, 2), sizes, st.binary(), sizes)

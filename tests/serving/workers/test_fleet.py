@@ -10,7 +10,7 @@ from cloche.serving.errors import HostFailed, ServingError
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.peer import PeerLost
 from cloche.serving.registry.resolved_version import ResolvedVersion
-from cloche.serving.workers import worker_handle
+from cloche.serving.workers import serving_versions, worker_handle
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.version_on_workers import VersionOnWorkers
 from cloche.serving.workers.worker_handle import WorkerHandle
@@ -63,10 +63,13 @@ class FakePeer:
         self.record = record
         self.held: dict[str, asyncio.Event] = {}
         self.failing: dict[str, Exception] = {}
+        self.switched: list[Any] = []  # to production, or the share of a canary
 
-    async def call(self, name: str, **_: Any) -> Any:
+    async def call(self, name: str, **about: Any) -> Any:
         if name != "ping":
             self.record.append(f"{self.name} {name}")
+        if name == "switch":
+            self.switched.append(about["beside"])
         if name in self.held:
             await self.held[name].wait()
         if name in self.failing:
@@ -205,3 +208,84 @@ async def test_a_server_has_begun_when_all_workers_listen() -> None:
     assert not workers.fleet.begun.is_set()
     workers.peers[1].held["listen"].set()
     await workers.fleet.begun.wait()
+
+
+@in_a_loop
+async def test_all_have_a_canarys_share_before_one_answers_by_it() -> None:
+    workers = await Workers().begun()
+    canary = workers.pool("2")
+    await canary.start_beside()
+    workers.record.clear()
+    a, _ = workers.peers
+    a.held["switch"] = asyncio.Event()
+    canary.set_share(percent=5.0)
+    await workers.record.until("a switch", "b switch")
+    assert workers.record == ["a switch", "b switch"]
+    a.held["switch"].set()
+    await workers.record.until("a resume", "b resume")
+
+
+@in_a_loop
+async def test_the_callers_of_a_canary_do_not_wait_for_a_worker_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving_versions, "_SHARE_SECONDS", 0.01)
+    workers = await Workers().begun()
+    canary = workers.pool("2")
+    await canary.start_beside()
+    workers.record.clear()
+    workers.peers[0].held["switch"] = asyncio.Event()
+    canary.set_share(percent=5.0)
+    await workers.record.until("b resume")
+
+
+@in_a_loop
+async def test_a_new_worker_has_production_and_the_canary_with_its_share() -> None:
+    workers = await Workers().begun()
+    await workers.pool("1").start()
+    canary = workers.pool("2")
+    await canary.start_beside()
+    workers.record.clear()
+    canary.set_share(percent=5.0)
+    await workers.record.until("b resume")
+    workers.workers[0].kill()
+    await workers.record.until("c listen")
+    assert workers.peers[2].switched[-2:] == [None, {"percent": 5.0}]
+    assert canary.ready
+
+
+@in_a_loop
+async def test_a_new_worker_that_cannot_load_the_canary_serves_without_it() -> None:
+    workers = await Workers().begun()
+    await workers.pool("1").start()
+    canary = workers.pool("2")
+    await canary.start_beside()
+    workers.holding = "load"
+    workers.workers[0].kill()
+    await workers.record.until("c load")
+    workers.record.clear()
+    workers.peers[2].held["load"].set()
+    await workers.record.until("c load")
+    workers.peers[2].failing["load"] = HostFailed("No memory.")
+    await workers.record.until("c listen")
+    assert workers.workers[2] in workers.fleet.members
+
+
+@in_a_loop
+async def test_a_canary_that_is_promoted_is_loaded_once_and_one_that_is_dropped_has_no_share() -> (
+    None
+):
+    workers = await Workers().begun()
+    await workers.pool("1").start()
+    promoted, dropped = workers.pool("2"), workers.pool("3")
+    await promoted.start_beside()
+    await promoted.start()
+    assert workers.record.count("a load") == 2
+    promoted.set_share(percent=5.0)
+    await dropped.start_beside()
+    await dropped.close(lambda: None)
+    dropped.set_share(percent=5.0)
+    workers.workers[0].kill()
+    await workers.record.until("c listen")
+    assert workers.peers[1].switched == [None, {}, None, {}]
+    assert workers.peers[2].switched == [None]

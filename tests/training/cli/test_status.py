@@ -56,3 +56,27 @@ def test_older_versions_are_counted(client):
     for _ in range(3):
         client.create_model_version("flight-delay", "file:///nowhere")
     assert "2 older versions are not shown" in run("--versions", "1").stdout
+
+
+def test_the_versions_beside_production_are_shown_with_what_they_get(client):
+    client.create_registered_model("flight-delay")
+    for _ in range(2):
+        client.create_model_version("flight-delay", "file:///nowhere")
+    client.set_registered_model_alias("flight-delay", "canary", "1")
+    client.set_registered_model_alias("flight-delay", "shadow", "2")
+    step = {"percent": 10, "since": "2026-03-01T12:00:00+00:00", "production": "3"}
+    for version, key, value in (
+        ("1", "canary_percent", "10"), ("1", "rollout", "holding: no step for 24 hours"),
+        ("1", "rollout_step", json.dumps(step)),
+        ("2", "rollout", "aborted: it failed"),
+    ):  # fmt: skip
+        client.set_model_version_tag("flight-delay", version, f"cloche.{key}", value)
+    shown = run("flight-delay").stdout
+    assert "canary: version 1 holding, 10 % of the callers, step 2 of 4: canary 0 of 0" in shown
+    assert "shadow: version 2 is aborted: it failed" in shown
+    [model] = json.loads(run("flight-delay", "--json").stdout)["models"]
+    assert [arm["percent"] for arm in model["arms"]] == ["10", None]
+
+    client.delete_model_version_tag("flight-delay", "1", "cloche.rollout_step")
+    client.delete_model_version_tag("flight-delay", "1", "cloche.rollout")
+    assert "canary: version 1 gets 10 %, set by hand" in run().stdout

@@ -6,9 +6,9 @@ import threading
 import pytest
 from mlflow.entities.model_registry import RegisteredModel, RegisteredModelTag
 
+from cloche.registry.lease import Lease
 from cloche.training.errors import RegistryError
 from cloche.training.names import LOCK
-from cloche.training.promotion.lease import Lease
 from cloche.training.promotion.lock import LEASE, Clock, promotion_lock
 
 

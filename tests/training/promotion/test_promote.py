@@ -339,3 +339,18 @@ def test_a_version_in_production_by_hand_that_is_refused_is_said_so_and_stays(
         promote(client, MODEL, PromotionRequest(version="1"), clock=hands.clock)
     assert find_model(client, MODEL).aliases == {"production": "1"}
     assert client.get_model_version(MODEL, "1").tags["cloche.gate"] == "refused"
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_gradual_promotion_leaves_the_aliases_to_the_rollout(client, log_version, asked, act):
+    log_version(error=2.0, gate={"minimum": {}})
+    first = act(asked(), gradually=True)
+    assert (first.gradually, find_model(client, MODEL).production) == (False, "1")  # none served
+
+    log_version()
+    gradual = act(asked(), gradually=True)
+    assert gradual.gradually
+    assert find_model(client, MODEL).aliases == {"production": "1", "challenger": "2"}
+    tags = client.get_model_version(MODEL, "2").tags
+    assert set(tags) == {"cloche.gate", "cloche.gate_run_id", "cloche.digest"}
+    assert tags["cloche.gate"] == "passed"

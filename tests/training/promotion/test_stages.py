@@ -493,7 +493,7 @@ def test_status_shows_the_pair_and_what_is_wrong_with_it(client, log_stage, log_
     assert shown["versions"][0]["stages"] == [f"{STAGE} 1"]
 
     log_stage()
-    client.set_model_version_tag(MODEL, "1", "cloche.before", f"models:/{STAGE}@production")
+    client.set_model_version_tag(MODEL, "1", "cloche.before", f" models:/{STAGE}@production ")
     moved = run(status_command).stdout
     assert f"1 after models:/{STAGE}/1, and models:/{STAGE}/2 is before it now" in moved
     advised = f"cloche promote {MODEL} --version 1 --before models:/{STAGE}/"
@@ -503,7 +503,14 @@ def test_status_shows_the_pair_and_what_is_wrong_with_it(client, log_stage, log_
 
     log_stage(WRONG)
     client.set_model_version_tag(MODEL, "1", "cloche.before", f"models:/{STAGE}@production")
-    assert f"Note: {MODEL} 1 takes 'hour', which the stage" in run(status_command).stdout
+    misfit = f"Note: {MODEL} 1 takes 'hour', which the stage"
+    assert misfit in run(status_command).stdout
+    for name in ("others", "that", "make the overview brief"):
+        client.create_registered_model(name)
+        client.create_model_version(name, "file:///nowhere")
+    overview = CliRunner().invoke(status_command).stdout
+    assert f"{MODEL} 1 (production), after {STAGE} 3\n{misfit}" in overview
+    assert "5 models" in overview
     client.delete_registered_model(STAGE)
     assert f"models:/{STAGE}@production, is not in the registry" in run(status_command).stdout
 

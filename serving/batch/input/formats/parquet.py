@@ -37,10 +37,11 @@ def _groups(source: Any) -> list[tuple[int, int, int]]:
 def _batches(
     source: Any, group: int, select: Select, texts: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    reader = pq.ParquetFile(source, buffer_size=1 << 20)
+    # the file is local: `pre_buffer` would hold the group's whole columns in memory
+    open_file = partial(pq.ParquetFile, source, buffer_size=1 << 18, pre_buffer=False)
+    reader = open_file()
     if coded := [name for name in texts if _is_text(reader.schema_arrow, name)]:
-        known = reader.metadata
-        reader = pq.ParquetFile(source, buffer_size=1 << 20, metadata=known, read_dictionary=coded)
+        reader = open_file(metadata=reader.metadata, read_dictionary=coded)
     batches: Iterator[pa.RecordBatch] = reader.iter_batches(
         batch_size=1 << 16,
         row_groups=[group],

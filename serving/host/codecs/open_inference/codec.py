@@ -54,6 +54,7 @@ class OpenInferenceCodec:
         split: Callable[[Item], SplitRequest | None],
         parse: Callable[[Item], OpenInferenceRequest],
         write: Callable[[OpenInferenceRequest, Sequence[OutputTensor], int], Answer],
+        values: Callable[[bytes, int], Any],
         error_answer: Callable[[RequestRefused | UnsupportedMediaType], Answer],
     ) -> None:
         self._schema: Schema | None = metadata.get_input_schema()
@@ -69,6 +70,7 @@ class OpenInferenceCodec:
         self._split = split
         self._parse = parse
         self._write = write
+        self.values = values
         self.error_answer = error_answer
 
     def read(self, item: Item) -> ParsedRequest | None:

@@ -109,6 +109,21 @@ def write(
     return Answer(200, BINARY_BODY, rows, response.SerializeToString())
 
 
+def values(body: bytes, _: int) -> dict[str, Any]:
+    """Return shape, elements and gaps of each output in an answer, by name."""
+    response, found = _Response.FromString(body), {}
+    raw = response.raw_output_contents
+    for at, one in enumerate(response.outputs):
+        shape = tuple(one.shape)
+        cells = (
+            Tensor(one.name, one.datatype, shape, memoryview(raw[at])).cells()
+            if raw
+            else getattr(one.contents, _CONTENTS[one.datatype])
+        )
+        found[one.name] = [list(shape), list(cells), one.parameters["missing"].string_param]
+    return found
+
+
 def error_answer(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error: its message, and the HTTP status, which determines the gRPC code."""
     return Answer(error.status, TEXT_BODY, 0, str(error).encode())

@@ -102,6 +102,20 @@ def write(
     return Answer(200, BINARY_BODY, rows, b"".join([text, *tail]), len(text))
 
 
+def values(body: bytes, json_size: int) -> dict[str, Any]:
+    """Return shape, elements and gaps of each output in an answer, by name."""
+    size = json_size or len(body)
+    found, rest = {}, memoryview(body)[size:]
+    for one in json.loads(body[:size])["outputs"]:
+        cells, parameters = one.get("data"), one.get("parameters", {})
+        if cells is None:
+            end = parameters["binary_data_size"]
+            cells = list(Tensor(one["name"], one["datatype"], one["shape"], rest[:end]).cells())
+            rest = rest[end:]
+        found[one["name"]] = [one["shape"], cells, parameters.get("missing")]
+    return found
+
+
 def error_answer(error: RequestRefused | UnsupportedMediaType) -> Answer:
     """Write an error in the protocol's format."""
     return json_error(error.status, {"error": str(error)})

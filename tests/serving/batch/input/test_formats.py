@@ -7,6 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from mlflow.types import DataType
 
@@ -16,6 +19,7 @@ from cloche.serving.batch.input.formats import catalog
 from cloche.serving.batch.input.inputs import Files
 from cloche.serving.batch.input.partitions import Partitioner
 from cloche.serving.batch.input.readers.reader import ReaderSettings
+from cloche.serving.batch.job.part import Part
 
 
 def test_a_format_needs_a_module_and_a_line_in_the_catalog(
@@ -40,6 +44,21 @@ def test_a_format_needs_a_module_and_a_line_in_the_catalog(
     )
     assert reader.read(part).inputs["a"].tolist() == [1, 2]
     assert file_kinds.advice_on_content(b"SHEET") == start[1]
+
+
+def test_a_part_of_parquet_takes_memory_for_its_own_rows(tmp_path: Path) -> None:
+    """Row groups of a million rows are usual; a part has a sixteenth of them."""
+    rows = 1 << 20
+    place = tmp_path / "rows.parquet"
+    whole = np.random.default_rng(0).normal(size=rows)
+    pq.write_table(pa.table({"n": whole}), place, row_group_size=rows, use_dictionary=False)
+    reader = catalog.input_format("parquet").reader(
+        ReaderSettings(types={"n": DataType.double}, schema=None)
+    )
+    before = pa.total_allocated_bytes()
+    read = reader.read(Part(0, str(place), "parquet", 0, rows // 16))
+    assert read.inputs["n"].tolist() == whole[: rows // 16].tolist()
+    assert pa.total_allocated_bytes() - before < whole.nbytes / 2
 
 
 def test_only_the_module_of_a_format_knows_its_name() -> None:

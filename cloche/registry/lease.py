@@ -1,4 +1,7 @@
-"""A promotion's lease as the registry stores it, and the rule that says who must wait."""
+"""A lease as the registry stores it in a tag, and the rule that says who must wait.
+
+A promotion has one on the aliases of a model, and whoever drives a rollout has one on its version.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Lease:
-    """The lease of one promotion, which lets it alone move a model's aliases until it expires.
+    """A lease, which lets its holder alone write something until it expires.
 
     Attributes:
         token: Unique identifier of this lease.

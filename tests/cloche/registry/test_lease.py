@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloche.training.promotion.lease import Lease, blocking_lease
+from cloche.registry.lease import Lease, blocking_lease
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CLAIM = Lease("t1", "ana", NOON, NOON + timedelta(seconds=60))

@@ -1,0 +1,190 @@
+"""A shadow beside production: what it is asked, what is told of it, and that nobody notices it."""
+
+import os
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import requests
+
+from cloche.rollout.server_counts import ServerCounts
+from tests.lifecycle import make_canaries as made
+from tests.lifecycle.registry import Registry, Serve, infer_request
+from tests.online import Load, Server, wait_for
+from tests.shelf import shelf
+
+pytestmark = pytest.mark.slow
+
+ROW = {"a": 0.0}
+TENSOR = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
+BINARY = {"parameters": {"binary_data_output": True}}
+DOORS = {
+    "/invocations": {"dataframe_records": [ROW]},
+    "/v1/models/m:predict": {"instances": [ROW]},
+    "/v1/models/m/labels/production:predict": {"instances": [ROW]},  # by name: not copied
+    "/predictions/m": {"dataframe_records": [ROW]},
+    "/v2/models/m/infer": {"inputs": [TENSOR]},
+    "/v2/models/m/infer?binary": {"inputs": [TENSOR], **BINARY},
+}
+
+
+@cache
+def saved(number: int, fault: str) -> Path:
+    path = shelf() / f"shadow {number} {fault}"
+    made.save(path, number, fault)
+    return path
+
+
+def register(registry: Registry, fault: str, answers: int = 1) -> None:
+    """A good version 1 in production, and a version 2 that answers a number, with a fault."""
+    registry.register()
+    for version, number, kind in (("1", 1, made.GOOD), ("2", answers, fault)):
+        path = registry.artifacts(version)
+        shutil.copytree(saved(number, kind), path)
+        registry.client.create_model_version("m", source=str(path))
+    registry.promote("1")
+
+
+def follow(registry: Registry, server: Server, percent: str = "50") -> None:
+    """Make version 2 the shadow, and wait until it takes copies."""
+    registry.client.set_model_version_tag("m", "2", "cloche.shadow_percent", percent)
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: shadow(server).get("ready"))
+
+
+def shadow(server: Server) -> dict[str, Any]:
+    described: dict[str, Any] = server.state().get("shadow", {})
+    return described
+
+
+def right(response: requests.Response) -> bool:
+    """Whether a caller has production's answer, and is told of nothing else."""
+    good = response.ok and set(response.json()["predictions"]) == {1.0}
+    return good and "x-model-arm" not in response.headers
+
+
+def dropped(server: Server, reason: str) -> float:
+    return server.metric("cloche_shadow_dropped_total", reason=reason)
+
+
+def test_a_shadow_that_answers_alike_never_differs_whatever_the_protocol(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    server = serve("--grpc-port", "0").wait_until_ready()
+    (production,) = server.hosts()
+    own = os.getpriority(os.PRIO_PROCESS, production)
+    follow(registry, server)
+    (beside,) = set(server.hosts()) - {production}
+    assert os.getpriority(os.PRIO_PROCESS, beside) == 19
+    assert Path(f"/proc/{beside}/oom_score_adj").read_text().strip() == "1000"
+    assert os.getpriority(os.PRIO_PROCESS, production) == own
+    with grpc.insecure_channel(server.grpc_address()) as channel, requests.Session() as session:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for _ in range(40):
+            for path, body in DOORS.items():
+                response = session.post(server.url + path, json=body, timeout=60)
+                assert response.headers["x-model-version"] == "1"
+                assert "x-model-arm" not in response.headers
+            infer(infer_request())
+    wait_for(lambda: shadow(server)["compared"] + dropped(server, "queue full") > 60)
+    told = shadow(server)
+    assert told["differences"] == 0
+    assert told["baseline"]["compared"] > 0
+    assert told["baseline"]["differences"] == 0
+    assert server.metric("cloche_arm_failures_total") == 0
+    named = server.predict(path="/models/m/versions/2/invocations")
+    labelled = requests.post(
+        f"{server.url}/v1/models/m/labels/shadow:predict", json={"instances": [ROW]}, timeout=60
+    )
+    assert named.headers["x-model-arm"] == labelled.headers["x-model-arm"] == "shadow"
+    registry.client.delete_registered_model_alias("m", "shadow")
+    wait_for(lambda: server.hosts() == [production])
+
+
+@pytest.mark.parametrize("fault", [made.DIFFERS, pytest.param(made.NAN, marks=pytest.mark.breadth)])
+def test_one_answer_of_twenty_that_differs_is_one_of_twenty_differences(
+    registry: Registry, serve: Serve, fault: str
+) -> None:
+    register(registry, fault)
+    server = serve().wait_until_ready()
+    follow(registry, server)
+    with Load(server, check=right, clients=16) as load:
+        wait_for(lambda: shadow(server)["compared"] > 100)
+    assert load.failures == []
+
+    def counted() -> set[float]:
+        failures = server.metric("cloche_arm_failures_total", arm="shadow", reason="not finite")
+        told = shadow(server)
+        return {
+            told["differences"], told["compared"] // 20,
+            server.metric("cloche_arm_differences_total", arm="shadow"),
+            *([failures] if fault == made.NAN else []),
+        }  # fmt: skip
+
+    wait_for(lambda: len(counted()) == 1)  # after the last copies
+    assert min(counted()) >= 5
+    wait_for(lambda: differences_told(registry) == min(counted()))
+
+
+def differences_told(registry: Registry) -> int:
+    """The differences in the tag of the version in which the server tells what it counts."""
+    tags = registry.client.get_model_version("m", "2").tags
+    (told,) = [value for key, value in tags.items() if key.startswith("cloche.rollout_counts.")]
+    return ServerCounts.parse(told).counts.of(0.0, "shadow", "differences")
+
+
+@pytest.mark.parametrize("fault", [made.DIES, pytest.param(made.HANGS, marks=pytest.mark.breadth)])
+def test_a_shadow_that_dies_or_hangs_again_and_again_is_ended_and_no_caller_notices(
+    registry: Registry, serve: Serve, fault: str
+) -> None:
+    register(registry, fault)
+    server = serve("--predict-timeout", "2").wait_until_ready()
+    follow(registry, server)
+    with Load(server, check=right, clients=32) as load:
+        wait_for(lambda: "lost 5 hosts" in (shadow(server)["problem"] or ""))
+        load.wait_for_more(50)
+        wait_for(lambda: len(server.hosts()) == 1)
+    assert load.failures == []
+    assert server.metric("cloche_arm_failures_total", arm="shadow") >= 5
+    assert server.metric("cloche_lost_hosts_total", version="1") == 0
+    assert server.get("/readyz").status_code == 200
+
+
+@pytest.mark.breadth
+def test_a_slow_shadow_misses_copies_of_any_size_and_no_caller_waits_for_it(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.SLOW)
+    server = serve().wait_until_ready()
+    follow(registry, server)
+    body = {"dataframe_split": {"columns": ["a"], "data": [[0.0]] * 10_000}}
+    with Load(server, check=right, body=body) as load:
+        wait_for(lambda: dropped(server, "queue full") > 10)
+    assert load.failures == []
+    assert shadow(server)["differences"] == 0
+
+
+def test_workers_serve_no_shadow_and_say_so(registry: Registry, serve: Serve) -> None:
+    register(registry, made.GOOD)
+    server = serve("--workers", "2").wait_until_ready()
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: "--workers 1" in (shadow(server).get("problem") or ""))
+    assert server.get("/readyz").status_code == 200
+    assert right(server.predict())
+
+
+def test_a_shadow_that_cannot_be_loaded_gets_nothing_and_is_told(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    shutil.rmtree(registry.artifacts("2"))
+    server = serve("--workers", "1").wait_until_ready()
+    registry.promote("2", alias="shadow")
+    wait_for(lambda: "cannot be" in (shadow(server).get("problem") or ""))
+    assert server.get("/readyz").status_code == 200
+    assert right(server.predict())
+    assert dropped(server, "no host") == 0
