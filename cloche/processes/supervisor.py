@@ -104,6 +104,15 @@ def end(process: "subprocess.Popen[bytes]", time_limit: float = 0.0) -> int:
     return process.wait()
 
 
+def end_like(code: int) -> NoReturn:
+    """End this process as another one has ended: by its signal, or with its exit code."""
+    try:
+        if code < 0:
+            _end_by_signal(-code)
+    finally:
+        os._exit(code if code >= 0 else 1)
+
+
 def _work_and_end(work: Callable[[], None]) -> NoReturn:
     """Run the work and the exit handlers, and end without waiting for threads that hang."""
     code = 1
@@ -173,10 +182,8 @@ def _supervise(work: int) -> NoReturn:
         _close_descriptors()
         code = os.waitstatus_to_exitcode(_status_of(work))
         _end_the_rest()
-        if code < 0:
-            _end_by_signal(-code)
     finally:
-        os._exit(code if code >= 0 else 1)
+        end_like(code)
 
 
 def _close_descriptors() -> None:

@@ -6,12 +6,9 @@ jobs and the gate run a version in the same environment if they use the same man
 
 import contextlib
 import fcntl
-import hashlib
 import importlib.util
-import json
 import logging
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -19,7 +16,6 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -29,15 +25,13 @@ from packaging.requirements import Requirement
 
 from cloche.processes.child_variables import for_builds
 from cloche.processes.private_folders import make_private
-from cloche.registry.installed_packages import PythonEnv, python_env, python_version
+from cloche.registry.cached_environments import COMPLETE, environment_of
+from cloche.registry.installed_packages import PythonEnv, python_version
+from cloche.registry.stage_names import members
 from cloche.values.progress import Say
 
 LOCAL = "local"
-_COMPLETE = ".complete"
 _OLDEST = (3, 11)  # the oldest Python that runs the code of batch workers and of the gate
-# A host needs only the packages of its model. Batch workers and the gate need these besides; the
-# package `mlflow`, unlike `mlflow-skinny`, requires them.
-_NEEDED = ("pyarrow", "threadpoolctl")
 _logger = logging.getLogger(__name__)
 
 
@@ -127,18 +121,29 @@ def interpreter(
 ) -> str:
     """Return the interpreter that runs the version at `artifacts`; empty for the current one.
 
+    Of a chain, each version gets its environment, and the interpreter is that of the last one. It
+    finds those of the others by `cached_environments.interpreter_beside`.
+
     Args:
-        artifacts: The folder of the version's artifacts.
+        artifacts: The folder of the version's artifacts, or of a chain.
         manager: `local`, `uv` or `virtualenv`.
         cache: The folder for versions and environments.
         say: Called with a message before an environment is built, which takes a while.
         also: Additional requirements, as lines for pip.
 
     Raises:
-        NotBuilt: The version's Python is too old, or the environment cannot be built.
+        NotBuilt: A version's Python is too old, or its environment cannot be built.
     """
-    if manager == LOCAL:
-        return ""
+    python = ""
+    for name, folder in members(artifacts) if manager != LOCAL else ():
+        try:
+            python = _interpreter(folder, manager, cache, say, also)
+        except NotBuilt as error:
+            raise NotBuilt(f"{name}: {error}" if name else str(error)) from error
+    return python
+
+
+def _interpreter(artifacts: Path, manager: str, cache: Path, say: Say, also: Sequence[str]) -> str:
     python = python_version(artifacts)
     if tuple(map(int, python.split("."))) < _OLDEST:
         raise NotBuilt(
@@ -168,21 +173,19 @@ def build(
     Raises:
         NotBuilt: The environment cannot be built.
     """
-    env = python_env(artifacts)
-    named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
-    ours = (*_cloche_requirements(named), *_twin_requirements(artifacts), *also)
-    env = replace(env, dependencies=(*env.dependencies, *ours))
-    identity = "\n".join([manager, env.python, *env.build, "", *env.dependencies, named])
-    key = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    env, key = environment_of(artifacts, manager, also)
     place = cache.absolute() / "environments" / key  # the installer has another working directory
     make_private(place.parent)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building the same environment
-        if not (place / _COMPLETE).exists():
+        complete = place / COMPLETE
+        if not complete.exists():
             shutil.rmtree(place, ignore_errors=True)
             say(f"Building an environment with {manager} for Python {env.python}.")
             _make(manager, env, place, artifacts)
-            (place / _COMPLETE).touch()
+            complete.touch()
+        if complete.read_text() != manager:  # older releases wrote nothing into it
+            complete.write_text(manager)
     return place / "bin" / "python"
 
 
@@ -221,24 +224,6 @@ def _make(manager: str, env: PythonEnv, place: Path, artifacts: Path) -> None:
             _run(*install, "-r", str(listed), folder=folder)
 
 
-def _cloche_requirements(requirements: str) -> list[str]:
-    """Return the packages that Cloche's own processes need and `requirements` do not install."""
-    named = {
-        re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower()
-        for line in requirements.splitlines()
-    }
-    return [] if "mlflow" in named else [one for one in _NEEDED if one not in named]
-
-
-def _twin_requirements(artifacts: Path) -> list[str]:
-    """Return the onnxruntime that the twin was proven with; the model's requirements lack it."""
-    try:
-        description = json.loads(_text(artifacts / "onnx" / "twin.json") or "{}")
-        return [f"onnxruntime=={description['proof']['versions']['onnxruntime']}"]
-    except (ValueError, KeyError, TypeError):
-        return []  # no twin, or one that the host will refuse
-
-
 def _run(*command: str, folder: str | None = None, hint: str = "") -> None:
     own = {name: value for name, value in for_builds(os.environ).items() if name != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603
@@ -249,7 +234,3 @@ def _run(*command: str, folder: str | None = None, hint: str = "") -> None:
         raise NotBuilt(
             f"Its environment cannot be built; {' '.join(command)} says: {reason} {hint}".rstrip()
         )
-
-
-def _text(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""

@@ -16,12 +16,18 @@ from typing import Any
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
+from cloche.registry.stage_names import members
+
 _FILE = "-r requirements.txt"
 _OF_CONDA = re.compile(r"(python|pip|setuptools|wheel)(<=|>=|==|!=|<|>|=)?([\d.]+)?$")
 
 
 def mismatches(path: Path) -> list[str]:
-    """List the model's Python and requirements that this environment does not meet."""
+    """List the Python and the requirements of a model or chain that this environment lacks."""
+    return list(dict.fromkeys(one for _, each in members(path) for one in _mismatches(each)))
+
+
+def _mismatches(path: Path) -> list[str]:
     logged, here = python_version(path), ".".join(map(str, sys.version_info[:2]))
     python = [f"Python {logged} (installed: {here})"] if logged != here else []
     return python + [

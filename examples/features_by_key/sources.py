@@ -1,6 +1,6 @@
 """Make the tables that a team has already: `python sources.py FLIGHTS.csv FOLDER`.
 
-The first is what `cloche sample flights` writes.
+The first is what `cloche sample flights` writes. `judged.parquet` has the flights of the last week.
 """
 
 import sys
@@ -31,6 +31,8 @@ def main(sample: str, folder: Path) -> None:
         view.to_parquet(folder / f"{name}.parquet")
     asked = rows[[*_FLIGHT, "hour", "flight_date", "late"]].assign(event_timestamp=departure)
     asked.to_parquet(folder / "flights.parquet")
+    last_week = asked["flight_date"] > asked["flight_date"].max() - pd.Timedelta(days=7)
+    asked[last_week].to_parquet(folder / "judged.parquet")
 
 
 if __name__ == "__main__":

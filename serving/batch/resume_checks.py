@@ -9,7 +9,7 @@ from mlflow.types import Schema
 
 from cloche.registry.env_manager import LOCAL
 from cloche.registry.installed_packages import mismatches
-from cloche.registry.stage_chain import ChainMisfit, check_pythons, member_folders
+from cloche.registry.stage_names import members
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, merge
 from cloche.serving.batch.input.csv_types import UNCLEAR
 from cloche.serving.batch.input.inputs import Inputs
@@ -22,7 +22,7 @@ from cloche.serving.batch.output.work_dir import WorkDir
 from cloche.serving.batch.scoring.batch_twin import choose_twin
 from cloche.serving.batch.scoring.kept_proofs import KeptProofs
 from cloche.serving.batch.version_pinning import pin, pin_again
-from cloche.serving.errors import JobFailed, JobRefused, SettingsError, VersionRefused
+from cloche.serving.errors import JobFailed, JobRefused, SettingsError
 from cloche.values import tensors
 from cloche.values.progress import Say
 
@@ -79,7 +79,7 @@ def pin_job(request: JobOptions, inputs: Inputs, output: Output, say: Say) -> Jo
     model = replace(model, twin=twin)
     description = Model.load(model.path)
     schema = description.get_input_schema()
-    takes_rows = member_folders(Path(model.path))[0] if model.stages else model.path
+    _, takes_rows = members(Path(model.path))[0]
     csv_options = _csv_options(request, inputs, Model.load(takes_rows), say)
     _refuse_lacking(inputs, _needed(schema), f", which {model} needs")
     layout = _layout(request, inputs, output)
@@ -207,17 +207,8 @@ def resume_job(
 
 
 def _environment(request: JobOptions, model: PinnedVersion) -> dict[str, Any]:
-    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`.
-
-    Raises:
-        VersionRefused: No environment fits the version and its stages.
-    """
+    """Return the `environment` of a job; see `cloche.serving.batch.job.pinned_job.Job`."""
     local = request.env_manager == LOCAL
-    if model.stages and not local:
-        try:
-            check_pythons(Path(model.path))
-        except ChainMisfit as misfit:
-            raise VersionRefused(f"{model}: {misfit}") from misfit
     return {
         "manager": request.env_manager, "differs": mismatches(Path(model.path)) if local else []
     }  # fmt: skip

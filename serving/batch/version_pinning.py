@@ -14,7 +14,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from cloche.registry.connect_timeout import require_stores
-from cloche.registry.stage_chain import ChainMisfit, Member, write_chain
+from cloche.registry.stage_chain import LOADER, ChainMisfit, Member, write_chain
 from cloche.registry.stage_names import NO_STAGE, title
 from cloche.registry.version_digest import digest_tree
 from cloche.serving.batch.job.pinned_job import PinnedMember, PinnedVersion
@@ -124,7 +124,7 @@ def _chained(versions: Sequence[PinnedMember], folders: Sequence[Path], cache: C
     """
     names = [title(one.name, one.version) for one in versions]
     digests = [one.digest for one in versions]
-    identity = json.dumps(["chain", names, digests, [str(folder) for folder in folders]])
+    identity = json.dumps([LOADER, names, digests, [str(folder) for folder in folders]])
 
     def write(chain: Path) -> None:
         write_chain(chain, list(map(Member, names, folders)))

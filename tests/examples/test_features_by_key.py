@@ -13,6 +13,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from cloche.serving.registry.names import BEFORE_TAG
 from tests import apart
 from tests.online import Server, serving, wait_for
 from tests.shelf import copy_empty_store
@@ -31,6 +32,7 @@ EACH_DAY = 500
 KEYS = ["carrier", "flight", "origin", "destination", "hour"]
 STAGE = "models:/flight-features@production"
 OWN = ("--env-manager", "uv")
+PATIENT = ("--timeout", "1200")  # nothing keeps the bytecode of what the gate imports
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def test_training_batch_and_online_have_the_same_features(team: Team, server: Se
     assert set(training.dtypes.astype(str)) == {"str", "float64"}
 
 
-def test_a_server_names_what_the_store_of_a_new_stage_lacks(team: Team, server: Server) -> None:
+@pytest.fixture(scope="module")
+def lacking(team: Team) -> list[str]:
+    """What the store of the stage's second version lacks."""
     repo = team.folder / "lacking_repo"
     shutil.copytree(team.repo, repo, ignore=shutil.ignore_patterns("*.db"))
     changed = (repo / "definitions.py").read_text()
@@ -143,21 +147,81 @@ def test_a_server_names_what_the_store_of_a_new_stage_lacks(team: Team, server: 
     told = (version / "MLmodel").read_text()
     (version / "MLmodel").write_text(told.replace(str(team.repo), str(repo)))
     team.client.create_model_version("flight-features", str(version))
+    return [
+        "weather:temperature (not materialized)",
+        "weather:visibility (unknown)",
+        "schedule:distance (not materialized)",
+        "plane:plane_built (not online)",
+    ]
+
+
+def test_a_server_names_what_the_store_of_a_new_stage_lacks(
+    team: Team, server: Server, lacking: list[str]
+) -> None:
     team.client.set_registered_model_alias("flight-features", "production", "2")
 
     def problem() -> str:
         return server.state("flight-features")["problem"] or ""
 
     wait_for(lambda: "The online store lacks" in problem())
-    for feature in (
-        "weather:temperature (not materialized)",
-        "weather:visibility (unknown)",
-        "schedule:distance (not materialized)",
-        "plane:plane_built (not online)",
-    ):
+    for feature in lacking:
         assert feature in problem()
     assert server.version("flight-features") == "1"
     team.client.set_registered_model_alias("flight-features", "production", "1")
+
+
+def test_the_model_and_the_stage_are_judged_and_scored_as_one(
+    team: Team, lacking: list[str]
+) -> None:
+    """The stage needs pandas 2 and the model pandas 3."""
+    team.materialize(DAYS[1])
+    recipe = team.folder / "recipe.yaml"
+    dates = {
+        "2013-01-01, 2013-01-24": f"{DAYS[0]}, {DAYS[0]}",
+        "2013-01-25, 2013-01-31": f"{DAYS[1]}, {DAYS[1]}",
+    }
+    text = recipe.read_text().replace("minimum: {roc_auc: 0.6}", "minimum: {}")
+    for old, new in dates.items():
+        assert old in text
+        text = text.replace(old, new)
+    recipe.write_text(text)
+    team.run("cloche", "train", "recipe.yaml")
+    team.client.set_model_version_tag("flight-delay-by-key", "1", BEFORE_TAG, STAGE)
+    judged = pd.read_parquet(team.repo / "data" / "judged.parquet")
+    judged = judged[judged["flight_date"] == DAYS[1]]
+    judged.to_parquet(team.repo / "data" / "judged.parquet")
+    policy = team.folder / "policy.yaml"
+    policy.write_text(policy.read_text().replace("roc_auc: 0.6", "roc_auc: 0.5"))
+    promote = (
+        "cloche",
+        "promote",
+        "flight-delay-by-key",
+        "--policy",
+        "policy.yaml",
+        *OWN,
+        *PATIENT,
+    )
+
+    told = team.run(*promote, "--before", "models:/flight-features/2", code=3)
+    for feature in lacking:
+        assert feature in " ".join(told.split())
+    team.run(*promote)
+
+    tags = team.client.get_model_version("flight-delay-by-key", "1").tags
+    assert tags[BEFORE_TAG] == "models:/flight-features/1"
+    rows = str(team.repo / "data" / "judged.parquet")
+    pair = "models:/flight-delay-by-key@production"
+    for model, source, place, *options in (
+        (pair, rows, "at once.parquet"),
+        (STAGE, rows, "features.parquet"),
+        (pair, "features.parquet", "in turn.parquet", "--before", "none"),
+    ):
+        team.run("cloche", "score", model, source, place, *OWN, *options, "--no-track")
+    at_once, in_turn = (
+        pd.read_parquet(team.folder / f"{name}.parquet") for name in ("at once", "in turn")
+    )
+    assert len(at_once) == len(judged)
+    pd.testing.assert_frame_equal(at_once, in_turn, check_exact=True)
 
 
 @pytest.fixture

@@ -71,8 +71,8 @@ class Model(PythonModel):
         return (1000 * model_input["b"] + self.number).tolist()
 
 
-def save(path: Path, number: int, kind: str) -> None:
-    """Save version `number` of a stage or of a model."""
+def save(path: Path, number: int, kind: str, instance: PythonModel | None = None) -> None:
+    """Save version `number` of a stage or of a model, or an instance in its place."""
     name, type_of = ("c", "double") if kind == WRONG_COLUMN else ("b", "double")
     if kind == WRONG_TYPE:
         type_of = "string"
@@ -87,7 +87,7 @@ def save(path: Path, number: int, kind: str) -> None:
         signature = ModelSignature(prepared, Schema([ColSpec("double")]))
     with warnings.catch_warnings(action="ignore"):  # that a hint of `Any` tells it nothing
         mlflow.pyfunc.save_model(
-            path, python_model=python_model, signature=signature,
+            path, python_model=instance or python_model, signature=signature,
             input_example=None if kind == RAISES else pd.DataFrame({column: [0.0]}),
             pip_requirements=[],
         )  # fmt: skip

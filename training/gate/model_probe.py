@@ -38,7 +38,7 @@ from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Predictions, TargetSpec
 from cloche.training.packaging.signature import as_text
 from cloche.values import tensors
-from cloche.values.redaction import describe_error
+from cloche.values.redaction import describe_error, raised_in
 from cloche.values.tensors import ModelInput, slice_rows
 
 # One-row predictions: enough for a stable median, within a time that users accept.
@@ -201,7 +201,9 @@ def _text(error: Exception, rows: pd.DataFrame | None) -> str:
     if isinstance(error, NotServable):
         return str(error)
     if rows is None:
-        return f"{type(error).__name__}: {getattr(error, 'message', error)}"
+        raised_by = raised_in(error)
+        where = f" (in the {raised_by})" if raised_by else ""
+        return f"{type(error).__name__}: {getattr(error, 'message', error)}{where}"
     return describe_error(error, rows)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,8 @@ from mlflow.utils.virtualenv import _get_python_env
 
 from cloche.main import cloche
 from cloche.registry import env_manager
+from cloche.registry.cached_environments import interpreter_beside
+from cloche.registry.stage_chain import Member, write_chain
 
 RUN = env_manager._run
 
@@ -59,6 +62,47 @@ def test_an_environment_is_made_once_for_equal_requirements(commands, tmp_path):
     other = env_manager.build(version(tmp_path / "other"), "uv", tmp_path / "made")
     assert one == other
     assert len(commands) == made == 2
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """A chain of two versions that need different environments."""
+    stage, model = version(tmp_path / "stage"), version(tmp_path / "model", twin="1.32.0")
+    for folder in (stage, model):
+        mlflow.models.Model().save(str(folder / "MLmodel"))
+    members = [Member("s 1", stage), Member("m 2", model)]
+    write_chain(tmp_path / "chain", members)
+    return tmp_path / "chain"
+
+
+def test_each_version_of_a_chain_has_the_environment_that_it_has_alone(
+    commands, tmp_path, chain, monkeypatch
+):
+    python = env_manager.interpreter(chain, "uv", tmp_path / "made", print)
+
+    stage, model = (
+        env_manager.build(tmp_path / name, "uv", tmp_path / "made") for name in ("stage", "model")
+    )
+    assert len(commands) == 4
+    assert (python, str(stage) != python) == (str(model), True)
+    assert interpreter_beside(tmp_path / "stage") == ""
+    monkeypatch.setattr(sys, "prefix", str(model.parents[1]))
+    assert interpreter_beside(tmp_path / "stage") == str(stage)
+    assert interpreter_beside(tmp_path / "model") == ""
+
+
+def test_the_version_of_a_chain_that_has_no_environment_is_named(tmp_path, chain):
+    (tmp_path / "stage" / "python_env.yaml").write_text("python: 3.9.1\n")
+    with pytest.raises(env_manager.NotBuilt, match=r"^s 1: It was logged with Python 3\.9"):
+        env_manager.interpreter(chain, "uv", tmp_path / "made", print)
+
+
+def test_an_environment_of_an_older_release_is_not_built_again(commands, tmp_path):
+    artifacts = version(tmp_path / "one")
+    place = env_manager.build(artifacts, "uv", tmp_path / "made").parents[1]
+    (place / ".complete").write_text("")
+    env_manager.build(artifacts, "uv", tmp_path / "made")
+    assert (len(commands), (place / ".complete").read_text()) == (2, "uv")
 
 
 PINNED = """python: 3.12.7

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlflow.models import Model
 
 from cloche.registry.installed_packages import mismatches, missing_packages
+from cloche.registry.stage_chain import Member, write_chain
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,17 @@ def test_another_python_is_told_and_another_patch_release_is_not(tmp_path: Path)
     assert mismatches(tmp_path) == []
     (tmp_path / "python_env.yaml").write_text("python: 3.9.1\n")
     assert mismatches(tmp_path) == [f"Python 3.9 (installed: {here})"]
+
+
+def test_what_several_versions_of_a_chain_lack_is_told_once(tmp_path: Path) -> None:
+    members = []
+    for name, lines in (("s", "pandas==0.1\n"), ("m", "pandas==0.1\nabsent-package\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        Model().save(str(folder / "MLmodel"))
+        (folder / "requirements.txt").write_text(lines)
+        members.append(Member(name, folder))
+    write_chain(tmp_path / "chain", members)
+    assert mismatches(tmp_path / "chain") == [
+        f"pandas==0.1 (installed: {pd.__version__})", "absent-package (installed: nothing)"
+    ]  # fmt: skip

@@ -1,9 +1,11 @@
 """A chain is one MLflow model with the inputs of its first stage and the answers of its model."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import mlflow
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from mlflow.models import Model
 from mlflow.pyfunc import PythonModel
 
 from cloche.registry.stage_chain import ChainMisfit, Member, write_chain
+from cloche.values.redaction import raised_in
 from tests.lifecycle import make_stages
 
 ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.5]})
@@ -98,32 +101,38 @@ def test_a_stage_with_another_number_of_rows_is_told(tmp_path: Path) -> None:
         chain.predict(pd.DataFrame({"a": [0.0, make_stages.SHORT]}))
 
 
-@pytest.mark.parametrize("differs", ["", "__init__.py", "data.csv", "__pycache__/x.pyc"])
-def test_code_of_one_name_must_be_the_same(tmp_path: Path, differs: str) -> None:
-    members = _members(tmp_path, make_stages.STAGE, make_stages.MODEL)
-    for number, member in enumerate(members):
-        for name in ("__init__.py", "data.csv", "__pycache__/x.pyc"):
-            file = member.folder / "code" / "features" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"NUMBER = {number if name == differs else 0}\n")
-
-    if differs in ("__init__.py", "data.csv"):
-        with pytest.raises(ChainMisfit, match="both bring code named 'features'"):
-            write_chain(tmp_path / "chain", members)
-    else:
-        write_chain(tmp_path / "chain", members)
-
-
-def test_requirements_are_those_of_all_versions(tmp_path: Path) -> None:
-    members = _members(tmp_path, make_stages.STAGE, make_stages.MODEL)
-    wheel = members[0].folder / "wheels" / "own-1.0-py3-none-any.whl"
-    wheel.parent.mkdir()
-    wheel.touch()
-    (members[0].folder / "requirements.txt").write_text("pandas\nwheels/own-1.0-py3-none-any.whl\n")
-    (members[1].folder / "requirements.txt").write_text("pandas\nnumpy\n")
+def test_versions_whose_code_differs_under_one_name_answer_each_by_its_own(tmp_path: Path) -> None:
+    """One of them runs in a process of its own."""
+    members = []
+    for number, member in enumerate(_members(tmp_path, make_stages.STAGE, make_stages.MODEL), 1):
+        code = tmp_path / f"code {number}" / "features.py"
+        code.parent.mkdir()
+        code.write_text(f"NUMBER = {number}\n")
+        place = tmp_path / f"coded {number}"
+        description = Model.load(str(member.folder))
+        with warnings.catch_warnings(action="ignore"):
+            mlflow.pyfunc.save_model(
+                place, python_model=Coded(), code_paths=[str(code)], pip_requirements=[],
+                signature=description.signature,
+            )  # fmt: skip
+        members.append(Member(f"coded {number}", place))
 
     write_chain(tmp_path / "chain", members)
 
-    lines = (tmp_path / "chain" / "requirements.txt").read_text().splitlines()
-    assert lines == ["pandas", "0/wheels/own-1.0-py3-none-any.whl", "numpy"]
-    assert (tmp_path / "chain" / lines[1]).is_file()
+    chain = mlflow.pyfunc.load_model(str(tmp_path / "chain"))
+    assert chain.predict(ROWS)["b"].tolist() == [12.0, 112.0, 262.0]
+    with pytest.raises(Exception, match="missing inputs") as failure:
+        chain.get_raw_model().predict(ROWS.rename(columns={"a": "c"}))
+    assert raised_in(failure.value) == "stage coded 1"
+
+
+class Coded(PythonModel):
+    """Appends a digit, which is that of the module that it brings."""
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        from features import NUMBER
+
+        return pd.DataFrame({"b": 10 * model_input.iloc[:, 0] + NUMBER})
+
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the class travels with its model

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +17,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from mlflow.pyfunc import PythonModel
 
-from cloche.registry.env_manager import interpreter
 from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.batch import version_pinning
 from cloche.serving.batch.scoring.local_engine import LocalEngine
@@ -30,7 +26,7 @@ from cloche.serving.batch.version_pinning import pin
 from cloche.serving.errors import JobFailed, JobRefused, VersionRefused
 from cloche.serving.host.reference_profile import load_profile
 from cloche.serving.registry.names import BEFORE_TAG
-from tests import warm
+from tests import stand_in_environments, warm
 from tests.lifecycle import make_stages
 from tests.lifecycle.registry import Registry
 from tests.serving.batch.conftest import HereEngine, table
@@ -309,39 +305,52 @@ def test_the_profile_has_the_inputs_of_the_stage_and_the_scores_of_the_model(
     assert found == ({"schema": 1, "columns": columns, "scores": {"of m": {}}} if profiled else {})
 
 
-def test_versions_of_different_pythons_have_no_environment(shop, score, tmp_path):
-    for name, kind in (("s", make_stages.STAGE), ("m", make_stages.MODEL)):
-        make_stages.save(tmp_path / name, 1, kind)
-    environment = tmp_path / "s" / "python_env.yaml"
-    environment.write_text(yaml.safe_dump({"python": "3.10.1"}))  # which no test runs with
-    shop.add("s", tmp_path / "s")
-    shop.add("m", tmp_path / "m", before=S)
-    with pytest.raises(
-        VersionRefused, match=r": No environment fits .*: s 1 with Python 3.10, m 1"
-    ):
-        score(rows(0.0), "out.csv", model=M, env_manager="uv")
-
-
-@pytest.mark.slow
-@pytest.mark.breadth
-def test_workers_run_in_an_environment_with_the_requirements_of_all_versions(shop, score, tmp_path):
-    common = [f"{name}=={version(name)}" for name in ("mlflow-skinny", "pandas", "cloudpickle")]
-    for name, kind, own in (
-        ("s", make_stages.STAGE, "inflection==0.5.1"), ("m", make_stages.MODEL, "roman==5.0")
-    ):  # fmt: skip
-        make_stages.save(tmp_path / name, 1, kind)
-        (tmp_path / name / "requirements.txt").write_text("\n".join([*common, own]))
+@pytest.fixture
+def apart(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEngine]:
+    """An engine with environments, of which stage `s` has the second and model `m` the third."""
+    stand_in_environments.use(monkeypatch)
+    monkeypatch.setattr(sys, "executable", warm.python())
+    for name, kind, number in (("s", make_stages.STAGE, 2), ("m", make_stages.MODEL, 3)):
+        stand_in_environments.save(tmp_path / name, number, kind)
         shop.add(name, tmp_path / name, before=S if name == "m" else "")
-    made_for: list[str] = []
+    environments = stand_in_environments.interpreter(tmp_path / "cache")
+    with LocalEngine(1, interpreter=environments, time_limit=20.0) as engine:
+        yield engine
 
-    def environment(artifacts: Path) -> str:
-        made_for.append(interpreter(artifacts, "uv", tmp_path / "cache", print))
-        return made_for[-1]
 
-    with LocalEngine(1, interpreter=environment) as engine:
-        score(rows(0.0), "out.csv", model=M, env_manager="uv", engine=engine)
-    assert answers() == [1001.0]
-    subprocess.run([*made_for, "-c", "import inflection, roman"], check=True)
+def test_each_version_runs_in_an_environment_of_its_own(apart, score):
+    score(rows(0.0, make_stages.REFUSE, 1.0), "out.csv", model=M, env_manager="uv", engine=apart)
+    assert answers() == [2003.0, 3003.0]
+    assert quarantined() == {1: "the stage s 1 failed with ValueError: not this row"}
+
+
+@pytest.mark.breadth
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (make_stages.CRASH, "scoring it killed the worker (killed by signal 9 in the stage s 1)"),
+        (make_stages.HANG, "scoring it took longer than 20 s in the stage s 1 (--predict-timeout)"),
+        (make_stages.SHORT, ""),
+    ],
+)
+def test_a_stage_in_a_process_of_its_own_fails_as_in_that_of_its_model(value, reason, apart, score):
+    source = rows(0.0, value, 1.0)
+    options = {"model": M, "env_manager": "uv", "engine": apart, "part_rows": 1000}
+    if not reason:
+        with pytest.raises(JobFailed, match=r"^The stage s 1 cannot be used: .* answered 3 with 2"):
+            score(source, "out.csv", **options)
+        return
+    score(source, "out.csv", **options)
+    assert quarantined() == {1: reason}
+    assert answers() == [2003.0, 3003.0]
+
+
+def test_a_version_that_has_no_environment_is_told_with_its_name(apart, score, tmp_path):
+    (tmp_path / "s" / "python_env.yaml").write_text("python: 3.9.1\n")
+    with pytest.raises(
+        JobFailed, match=r"^m version 1 behind s version 1: s 1: .* Python 3.9, .* Log it with a la"
+    ):
+        score(rows(0.0), "out.csv", model=M, env_manager="uv", engine=apart)
 
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the class travels with its model

@@ -14,11 +14,13 @@ from mlflow.types import Schema, TensorSpec
 
 from cloche.processes import machine_limits
 from cloche.registry.env_manager import NotBuilt
+from cloche.registry.stage_chain import Member, write_chain
 from cloche.training.errors import NotMeasured
 from cloche.training.evaluation.predictions import TargetSpec
 from cloche.training.gate.measure import failures_of
-from cloche.training.gate.probe_process import probe
-from tests import advice
+from cloche.training.gate.probe_process import ProbeResult, probe
+from tests import advice, stand_in_environments
+from tests.lifecycle import make_stages
 from tests.online import started
 
 pytestmark = pytest.mark.slow
@@ -387,6 +389,29 @@ def test_an_environment_that_cannot_be_built_is_no_verdict(holdout, tmp_path):
 
     with pytest.raises(NotMeasured, match="there is no such package"):
         probe(tmp_path, holdout, LATE, target_column="late", timeout=1, interpreter=interpreter)
+
+
+@pytest.mark.breadth
+def test_a_stage_is_measured_in_its_own_environment(tmp_path, monkeypatch):
+    stand_in_environments.use(monkeypatch)
+    kinds = {"s 1": make_stages.STAGE, "m 1": make_stages.MODEL}
+    for number, (name, kind) in enumerate(kinds.items(), 2):
+        stand_in_environments.save(tmp_path / name, number, kind)
+    write_chain(tmp_path / "chain", [Member(name, tmp_path / name) for name in kinds])
+    interpreter = stand_in_environments.interpreter(tmp_path / "cache")
+
+    def probed(*values: float) -> ProbeResult:
+        rows = pd.DataFrame({"a": values, "y": 0.0})
+        return probe(
+            tmp_path / "chain", rows, TargetSpec("regression"), target_column="y", timeout=120,
+            interpreter=interpreter,
+        )  # fmt: skip
+
+    assert probed(0.0, 1.0, 2.0).predictions.values.tolist() == [2003.0, 3003.0, 4003.0]
+    failures = probed(0.0, make_stages.REFUSE).failures
+    assert failures["predict"] == "ValueError: not this row (in the stage s 1)"
+    with pytest.raises(NotMeasured, match="predicting the holdout: the process was killed by SIGK"):
+        probed(0.0, make_stages.CRASH)
 
 
 @forked

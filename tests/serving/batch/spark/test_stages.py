@@ -26,6 +26,9 @@ from cloche.serving.batch.spark import safe_model
 from cloche.serving.batch.spark.columns import SparkColumns
 from cloche.serving.batch.spark.read_stage import ReadStage
 from cloche.serving.batch.spark.write_stage import WriteStage
+from cloche.serving.batch.version_pinning import pin
+from tests import stand_in_environments
+from tests.lifecycle import make_stages
 from tests.serving.batch.conftest import table
 from tests.serving.batch.make_models import PICKY
 from tests.serving.batch.test_run import WRITERS
@@ -147,6 +150,23 @@ def test_a_process_of_another_environment_leaves_what_a_worker_leaves(stages, tm
     told = both.answer(question)
     here = both.worker.finish(part)
     assert told["finished"]["data"]["sha256"] == here.data.sha256
+
+
+@pytest.mark.slow
+@pytest.mark.breadth
+def test_an_executor_runs_each_version_in_its_environment(tmp_path, monkeypatch):
+    stand_in_environments.use(monkeypatch)
+    before, model = tmp_path / "s", tmp_path / "m"
+    stand_in_environments.save(before, 2, make_stages.STAGE)
+    stand_in_environments.save(model, 3, make_stages.MODEL)
+    rows = tmp_path / "rows.csv"
+    pd.DataFrame({"a": [0.0, 1.0]}).to_csv(rows, index=False)
+    chain = Path(pin(str(model), tmp_path / "cache", str(before)).path)
+    python = stand_in_environments.interpreter(tmp_path / "cache")(chain)
+    both = Stages(rows, model, tmp_path, python, before=str(before), env_manager="uv")
+    told = both.answer({"part": both.parts[0].to_json(), "without": {}, "rows_per_call": None})
+    scored = pd.read_parquet(both.there / told["finished"]["data"]["name"])
+    assert scored["prediction"].tolist() == [2003.0, 3003.0]
 
 
 def test_an_environment_that_is_not_on_an_executor_is_told_with_what_it_needs(stages):

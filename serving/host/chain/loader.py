@@ -7,11 +7,13 @@ from typing import Any
 
 from mlflow.pyfunc import PyFuncModel
 
-from cloche.registry.stage_chain import member_folders, member_names
+from cloche.registry.cached_environments import interpreter_beside
+from cloche.registry.stage_names import members
 from cloche.serving.host import frameworks
+from cloche.serving.host.chain.brought_code import brings_other_code
+from cloche.serving.host.chain.loaded_stage import LoadedStage, as_frame
+from cloche.serving.host.chain.stage_process import StageProcess
 from cloche.serving.host.instrumented_model import InstrumentedModel
-from cloche.serving.host.predictors.prediction_writer import ModelPredictions
-from cloche.serving.host.staged_requests import frame_of, stage_table
 from cloche.values.redaction import note_origin
 
 _MODEL = "model"
@@ -25,8 +27,11 @@ class Chain:
             error that a version raises has the same words as a note of Python (`note_origin`).
     """
 
-    def __init__(self, versions: Sequence[tuple[str, PyFuncModel]]) -> None:
-        self._versions = [(name, InstrumentedModel(version)) for name, version in versions]
+    def __init__(
+        self, stages: Sequence[tuple[str, LoadedStage | StageProcess]], model: PyFuncModel
+    ) -> None:
+        self._stages = stages
+        self._model = InstrumentedModel(model)
         self.on_version: Callable[[str], object] = lambda _: None
 
     def predict(self, rows: Any, params: dict[str, Any] | None = None) -> Any:
@@ -37,17 +42,14 @@ class Chain:
                 value does not fit the next version's signature.
             Exception: Any error of MLflow's enforcement or of a version's code.
         """
-        *stages, (_, model) = self._versions
-        for name, stage in stages:
+        for name, stage in self._stages:
             self.on_version(name)
             with _noted(name):
-                stage.predict(rows)
-                answer = ModelPredictions(stage.raw, stage.rows)
-                rows = frame_of(stage_table(answer, f"The {name}"))
+                rows = stage.prepare(rows)
         self.on_version(_MODEL)
         with _noted(_MODEL):
-            model.predict(rows, params or None)
-        return model.raw
+            self._model.predict(as_frame(rows), params or None)
+        return self._model.raw
 
     def get_raw_model(self) -> "Chain":
         """Return the chain: MLflow's `PyFuncModel.get_raw_model` calls this."""
@@ -59,13 +61,20 @@ def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> Chain
 
     `frameworks.load` reads the version's own configuration, so MLflow's argument is not used.
     """
-    chain = Path(path)
-    names = [*(f"stage {name}" for name in member_names(chain)[:-1]), _MODEL]
-    versions = []
-    for name, folder in zip(names, member_folders(chain), strict=True):
+    *before, (_, last) = members(Path(path))
+    here = [last]  # whose code this process imports
+    stages: list[tuple[str, LoadedStage | StageProcess]] = []
+    for title, folder in before:
+        name = f"stage {title}"
         with _noted(name):
-            versions.append((name, frameworks.load(folder)))
-    return Chain(versions)
+            python = interpreter_beside(folder)
+            if python or brings_other_code(folder, here):
+                stages.append((name, StageProcess(name, folder, python)))
+            else:
+                here.append(folder)
+                stages.append((name, LoadedStage(name, folder)))
+    with _noted(_MODEL):
+        return Chain(stages, frameworks.load(last))
 
 
 @contextmanager
