@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from cloche import main
-from cloche.training.cli.promote import _link, _moved
+from cloche.training.cli.evidence_link import evidence_link
+from cloche.training.cli.promote import _moved
 from cloche.training.promotion.promote import Promotion
 from cloche.training.promotion.registry import find_model
 from cloche.training.recipe.load import load_recipe
@@ -221,7 +222,7 @@ def test_the_run_of_a_judgement_is_seen_in_the_store_that_is_named(named, monkey
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if named:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    link = _link(SimpleNamespace(tracking_uri=uri), "0" * 32)
+    link = evidence_link(SimpleNamespace(tracking_uri=uri), "0" * 32)
     words = words_of(r"see it with `mlflow (.*)`\)$", os.path.expandvars(link))
     command = mlflow.cli.cli.get_command(click.Context(mlflow.cli.cli), words[0])
     shown = command.make_context(words[0], words[1:]).params["backend_store_uri"]
@@ -233,4 +234,4 @@ def test_the_page_of_a_judgement_is_told_without_the_password():
     run_of = SimpleNamespace(info=SimpleNamespace(experiment_id="7"))
     client = SimpleNamespace(tracking_uri="https://ana:s3cret@host:1/mlflow/",
                              get_run=lambda _: run_of)  # fmt: skip
-    assert _link(client, "r") == "https://host:1/mlflow/#/experiments/7/runs/r"
+    assert evidence_link(client, "r") == "https://host:1/mlflow/#/experiments/7/runs/r"
