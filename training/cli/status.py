@@ -73,12 +73,10 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         else:
             names = [model] if model else [one.name for one in models]
             found = [read_status(client, name, most=versions) for name in names]
-        few = () if len(models) > _FEW else found
-        arms = {
-            one.name: arm_status(client, one.name, one.aliases, datetime.now(UTC)) for one in few
-        }
+        now = datetime.now(UTC)
+        arms = {one.name: arm_status(client, one.name, one.aliases, now) for one in found}
     if as_json:
-        plain = [_plain(one, arms.get(one.name)) for one in found]
+        plain = [_plain(one, arms[one.name]) for one in found]
         click.echo(json.dumps({"models": plain}, indent=2))
         return
     if not found:
@@ -98,11 +96,12 @@ def status(model: str | None, versions: int, *, as_json: bool) -> None:
         for version in one.versions:
             _print_stages(console, one.name, version)
         for arm in arms[one.name]:
-            said = f"{arm['arm']}: version {arm['version']} {arm['says']}"
+            of = f" of {one.name}" if len(models) > _FEW else ""
+            said = f"{arm['arm']}{of}: version {arm['version']} {arm['says']}"
             console.print(said, markup=False, soft_wrap=True)
 
 
-def _plain(found: "ModelStatus", arms: list[dict[str, Any]] | None) -> dict[str, Any]:
+def _plain(found: "ModelStatus", arms: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **asdict(found),
         **({"arms": arms} if arms else {}),

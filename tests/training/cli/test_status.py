@@ -80,3 +80,6 @@ def test_the_versions_beside_production_are_shown_with_what_they_get(client):
     client.delete_model_version_tag("flight-delay", "1", "cloche.rollout_step")
     client.delete_model_version_tag("flight-delay", "1", "cloche.rollout")
     assert "canary: version 1 gets 10 %, set by hand" in run().stdout
+    for name in "abc":
+        client.create_registered_model(name)
+    assert "canary of flight-delay: version 1 gets 10 %, set by hand" in run().stdout
