@@ -9,13 +9,18 @@ from cloche.serving.api.exchange import Exchange
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.processes.frames import Item
 from cloche.serving.queue import prediction_request as ends
-from cloche.serving.queue.prediction_request import PredictionRequest, RequestEnded, StageProgress
+from cloche.serving.queue.prediction_request import (
+    PredictionRequest,
+    RequestEnded,
+    StageProgress,
+    StageVisit,
+)
 from cloche.serving.settings import Settings
 from cloche.serving.web.asgi import HttpError
 from tests.in_a_loop import in_a_loop
 
-IN_STAGE = StageProgress("features/3", "stage features 3")
-IN_MODEL = StageProgress("features/3", "")
+IN_STAGE = StageProgress("features/3", 1, [StageVisit("features", "3", 0.0)])
+IN_MODEL = StageProgress("features/3", 1, [*IN_STAGE.visits, StageVisit("", "", 0.0)])
 
 
 @pytest.mark.parametrize("stages", [None, IN_MODEL, IN_STAGE])
