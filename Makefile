@@ -93,7 +93,7 @@ format: install  ## let ruff format and mend what it can
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 LOCK := $(COMPILE) --universal
-RUN_EXTRAS := samples search acceleration otel client aws gcp grpc postgres
+RUN_EXTRAS := samples search acceleration otel client aws gcp grpc monitor postgres
 
 lock: install  ## resolve pyproject.toml into the lock files anew
 	$(LOCK) $(RUN_EXTRAS:%=--extra %) --output-file requirements.lock pyproject.toml
