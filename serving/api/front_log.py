@@ -7,7 +7,6 @@ lost host. It must not know what a model host has read or predicted.
 
 import asyncio
 import logging
-import time
 from pathlib import Path
 
 from cloche.rollout.assignment import position

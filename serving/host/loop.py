@@ -93,8 +93,8 @@ class _Host:
         if "log" in request:
             self._log = PredictionLog(LogPlan.from_json(request["log"]))
         known = {
-            "log": self._log, "twin": request["twin"], "name": request["model"], "version": request["version"],
-            "as_stage": request["as_stage"],
+            "twin": request["twin"], "name": request["model"], "version": request["version"],
+            "as_stage": request["as_stage"], "log": self._log,
         }  # fmt: skip
         if request["stays_low"]:
             priority.lower()

@@ -122,7 +122,7 @@ class PredictionLog:
 
     def add_joined(
         self, items: Sequence[Item], answers: Sequence[Answer | None], lengths: Sequence[int],
-        columns: Mapping[str, Column], predicted: Predicted, predictor: str,
+        *, columns: Mapping[str, Column], predicted: Predicted, predictor: str,
     ) -> None:  # fmt: skip
         """Log requests that were predicted together.
 
@@ -209,8 +209,10 @@ class PredictionLog:
         for (what, hour), rows in counts.items():
             if what == "logged":
                 self._told[_TOLD[outcome]] += rows
-                what = outcome if outcome == "logged" else f"dropped: {outcome}"
-            self._count(what, rows, hour)
+                lost = outcome != "logged"
+                self._count(f"dropped: {outcome}" if lost else outcome, rows, hour)
+            else:
+                self._count(what, rows, hour)
 
     def _append(
         self, record: _Record, kept: list[tuple[Item, Answer]], spans: Spans, model_us: int

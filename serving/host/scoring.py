@@ -218,7 +218,8 @@ class HostScorer:
                     self._log.add_joined(
                         [items[position] for position in unanswered], predicted,
                         [requests[position].table.length for position in unanswered],
-                        dict(zip(self._names, columns, strict=True)), predictions, predictor.name,
+                        columns=dict(zip(self._names, columns, strict=True)),
+                        predicted=predictions, predictor=predictor.name,
                     )  # fmt: skip
         return answers
 

@@ -1,5 +1,10 @@
 """What a process that logs predictions of a version is told: where to, and what of them.
 
+A record is `[requests, inputs, outputs]`. Each request is a list of its ID, the time at which it
+was received (us), the number of its rows, status, reason, predictor, arm, door, attempt, inclusion,
+the times in the queue and in the model (us), its prediction ID (None, a text, or a list with one
+for each row), and the hashes of its subjects (None, or a list with one for each row).
+
 A front tells it to a model host with the version. So the secret of the hashes stays in the front: a
 host gets a key that is derived for its model, with which nobody finds the hashes of other models.
 """
