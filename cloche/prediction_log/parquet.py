@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,6 @@ def by_day(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """Iterate over the days (UTC) of a table that is sorted by `received_at`."""
     days: Any = table["received_at"].to_numpy().astype("datetime64[D]")
     begins = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1), len(days)]
-    for begin, end in zip(begins, begins[1:], strict=False):
+    for begin, end in pairwise(begins):
         if end > begin:
             yield days[begin].item(), table.slice(begin, end - begin)

@@ -9,12 +9,10 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from cloche.serving.spool.segment import array_of
-from cloche.values.datetimes import parse_datetimes
 
 # MLflow's types → Arrow's
 _TYPES = {
@@ -104,6 +102,10 @@ def _from_list(cells: list[Any], declared: pa.DataType | None) -> pa.Array:
 
 
 def _moments(cells: list[Any]) -> pa.Array:
+    import pandas as pd  # noqa: PLC0415  # slow and large, and most logs have no moments as text
+
+    from cloche.values.datetimes import parse_datetimes  # noqa: PLC0415
+
     series = pd.Series(cells, dtype=object)
     if not series.notna().any():
         return pa.nulls(len(cells), pa.timestamp("us"))
@@ -136,9 +138,7 @@ def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
     """Numbers become numbers and moments moments; a text that reads as a number stays a text."""
     if pa.types.is_timestamp(target):
         return pa.types.is_timestamp(source)
-    numbers = [
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)
-    ]
+    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)]
     return all(numbers) or pa.types.is_null(source) or pa.types.is_large_string(source)
 
 

@@ -114,9 +114,7 @@ class _Chunk:
         return united(arrays).combine_chunks()
 
 
-def _without_gaps(
-    pieces: list[tuple[int, int, Any]], rows: int
-) -> Iterator[tuple[int, Any]]:
+def _without_gaps(pieces: list[tuple[int, int, Any]], rows: int) -> Iterator[tuple[int, Any]]:
     """Iterate over the numbers of rows and cells of a column; None for records without it."""
     end = 0
     for begin, size, cells in pieces:
