@@ -41,6 +41,7 @@ ANSWERED_BELOW = 400  # the status of a failure or refusal is at least this
 
 # The keys of a file's metadata.
 SCHEMA_KEY, SERVER_KEY, MODEL_KEY = "cloche.schema", "cloche.server", "cloche.model"
+HASHED_KEY = "cloche.hashed"  # JSON list of the inputs that are hashes
 VERSION_KEY, SEGMENT_KEY, REPLACES_KEY = "cloche.version", "cloche.segment", "cloche.replaces"
 
 _HASH = "md5(segment || '/' || place)"

@@ -42,6 +42,7 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.server.sealing_process import sealing
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
@@ -129,14 +130,15 @@ async def served_models(
     listing = None
     if settings.all_with_alias:
         listing = asyncio.create_task(models.follow_alias(settings.all_with_alias, registry))
-    try:
-        yield models
-    finally:
-        if listing is not None:
-            listing.cancel()
-        await models.close()
-        await registry.close()
-        await processes.close()
+    async with sealing(settings):  # ends last, so that it seals what hosts log at their end
+        try:
+            yield models
+        finally:
+            if listing is not None:
+                listing.cancel()
+            await models.close()
+            await registry.close()
+            await processes.close()
 
 
 @asynccontextmanager
