@@ -146,7 +146,13 @@ class Answers:
         try:
             self._predictions.submit(
                 exchange,
-                Item("", call.body, exchange.id.decode(), OPEN_INFERENCE_GRPC.name),
+                Item(
+                    "",
+                    call.body,
+                    exchange.id.decode(),
+                    OPEN_INFERENCE_GRPC.name,
+                    log=exchange.log,
+                ),  # fmt: skip
                 waiting,
                 client_left=lambda: not call.is_active(),
                 time_limit=call.time_limit,

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def spool_folder(root: Path, destination: str) -> Path:
     return root / hashlib.sha256(destination.encode()).hexdigest()[:16]
 
 
+@cache
 def door(protocol: str) -> str:
     """How the log names the way by which a request came: its protocol, and whether over gRPC."""
     over_grpc = protocol.removesuffix("_grpc")
