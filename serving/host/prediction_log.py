@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, wraps
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,18 +196,13 @@ class PredictionLog:
     def _write(self, record: _Record, model_us: int) -> None:
         """Write a record or drop it, and count its rows by the hour of their arrival."""
         requests, spans = self._requests(record, model_us), record.spans
+        self._count("computed", requests)
         if self._plan.sample < 1:
-            self._count("computed", requests)
             chosen = [self._is_kept(request[0]) for request in requests]
-            self._count(
-                "sampled_out", [r for r, kept in zip(requests, chosen, strict=True) if not kept]
-            )
-            spans = [span for span, kept in zip(spans, chosen, strict=True) if kept]
-            requests = [r for r, kept in zip(requests, chosen, strict=True) if kept]
+            self._count("sampled_out", list(compress(requests, map(not_, chosen))))
+            requests, spans = list(compress(requests, chosen)), list(compress(spans, chosen))
             if not requests:
                 return
-        else:
-            self._count("computed", requests)
         outcome = self._append(record, requests, spans)
         self._told[_TOLD[outcome]] += _rows(requests)
         self._count(outcome if outcome == "logged" else f"dropped: {outcome}", requests)
@@ -273,9 +270,9 @@ class PredictionLog:
             self._counters = Counters(Path(self._plan.folder), header)
         hours = {request[1] // _HOUR for request in requests}
         for hour in hours:
-            of_hour = (
-                requests if len(hours) == 1 else [r for r in requests if r[1] // _HOUR == hour]
-            )
+            of_hour = requests
+            if len(hours) > 1:
+                of_hour = [request for request in requests if request[1] // _HOUR == hour]
             self._counters.add(
                 what, _rows(of_hour), model=self._plan.model, version=self._plan.version,
                 received_at=hour * _HOUR,
