@@ -56,8 +56,11 @@ class FrontLog:
         self._loop = asyncio.get_running_loop()
         self._failing = False
 
-    def after_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
-        """Count an answer, and log it if it is a failure that no host has logged."""
+    def before_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
+        """Count an answer that is sent next, and log it if it is a failure that no host has logged.
+
+        Counted before, so that a front that is killed has counted all that clients have.
+        """
         if (note := exchange.log) is None:
             return
         model = exchange.target.model

@@ -8,7 +8,7 @@ Nothing that happens here reaches a client: what cannot be logged is dropped and
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from itertools import compress
 from operator import not_
@@ -196,16 +196,15 @@ class PredictionLog:
     def _write(self, record: _Record, model_us: int) -> None:
         """Write a record or drop it, and count its rows by the hour of their arrival."""
         requests, spans = self._requests(record, model_us), record.spans
-        self._count("computed", requests)
         if self._plan.sample < 1:
             chosen = [self._is_kept(request[0]) for request in requests]
-            self._count("sampled_out", list(compress(requests, map(not_, chosen))))
+            self._count(list(compress(requests, map(not_, chosen))), "computed", "sampled_out")
             requests, spans = list(compress(requests, chosen)), list(compress(spans, chosen))
             if not requests:
                 return
         outcome = self._append(record, requests, spans)
-        self._told[_TOLD[outcome]] += _rows(requests)
-        self._count(outcome if outcome == "logged" else f"dropped: {outcome}", requests)
+        what = outcome if outcome == "logged" else f"dropped: {outcome}"
+        self._told[_TOLD[outcome]] += self._count(requests, "computed", what)
 
     def _is_kept(self, request_id: str) -> bool:
         """Whether a request is in the sample: by its ID, so that all processes choose alike."""
@@ -264,27 +263,23 @@ class PredictionLog:
             about = None if about is None else list(map(self._hash, texts(about)))
         return named, about
 
-    def _count(self, what: str, requests: list[Request]) -> None:
+    def _count(self, requests: list[Request], *what: str) -> int:
+        """Count the rows of requests by the hour of their arrival; return how many there are."""
         if self._counters is None:
             header = {"server": self._plan.server, "process": "host"}
             self._counters = Counters(Path(self._plan.folder), header)
-        hours = {request[1] // _HOUR for request in requests}
-        for hour in hours:
-            of_hour = requests
-            if len(hours) > 1:
-                of_hour = [request for request in requests if request[1] // _HOUR == hour]
-            self._counters.add(
-                what, _rows(of_hour), model=self._plan.model, version=self._plan.version,
-                received_at=hour * _HOUR,
-            )  # fmt: skip
+        rows: dict[int, int] = {}
+        for request in requests:
+            hour = request[1] // _HOUR
+            rows[hour] = rows.get(hour, 0) + (request[2] or 1)  # a refusal is one row of the log
+        about = {"model": self._plan.model, "version": self._plan.version}
+        for hour, number in rows.items():
+            for one in what:
+                self._counters.add(one, number, received_at=hour * _HOUR, **about)
+        return sum(rows.values())
 
     def _warn(self, message: str) -> None:
         """Warn now and then: what is dropped is counted anyway."""
         if time.monotonic() - self._warned_at >= _WARN_SECONDS:
             self._warned_at = time.monotonic()
             _logger.warning("%s", message)
-
-
-def _rows(requests: Iterable[Request]) -> int:
-    """The number of rows of the log: a refusal has one."""
-    return sum([request[2] or 1 for request in requests])
