@@ -139,7 +139,8 @@ def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
     if pa.types.is_timestamp(target):
         return pa.types.is_timestamp(source)
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)]
-    return all(numbers) or pa.types.is_null(source) or pa.types.is_large_string(source)
+    same: bool = pa.types.is_null(source) or pa.types.is_large_string(source)
+    return all(numbers) or same
 
 
 def _without_nan(found: pa.Array) -> pa.Array | None:
