@@ -30,9 +30,9 @@ from cloche.serving.spool.log_plan import (
     MACHINE,
     LogPlan,
     door,
-    keyed_hash,
 )
 from cloche.serving.spool.segment import DISK_FULL, ERROR, SPOOL_FULL, NotSpooled, SegmentWriter
+from cloche.values.keyed_hashes import keyed_hash
 from cloche.values.redaction import describe_error
 
 _OK = 200
