@@ -19,7 +19,7 @@ from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
 from cloche.rollout.assignment import position
-from cloche.serving.host.logged_cells import columns_of, packed, texts
+from cloche.serving.host.log_records.cells import columns_of, packed, texts
 from cloche.serving.host.parsing.column_decoder import Column
 from cloche.serving.host.predictors.prediction_writer import Predicted
 from cloche.serving.processes.frames import ARMS, Answer, Item, LogCounts
