@@ -1,10 +1,14 @@
 """A server with a prediction log: what it answered is in the spool, whoever was killed."""
 
+import asyncio
 import itertools
 import os
 import random
+import shutil
 import signal
+import subprocess
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,17 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx2
+import mlflow
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import requests
 
+from cloche.asgi import Cloche, Settings
 from cloche.serving.host.codecs.open_inference.messages import SERVICE
 from cloche.serving.spool.counters import read_counts
 from cloche.serving.spool.segment import TakenSegment
-from tests.lifecycle.make_models import CRASH, REFUSE
+from tests.lifecycle import make_stages as made
+from tests.lifecycle.make_models import CRASH, LITTLE, REFUSE, SIGNATURE
 from tests.lifecycle.registry import Registry, infer_request
 from tests.online import Server, serving, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prediction_log")]
+LOOKING = Path(__file__).parent / "looking_model.py"
 TENSOR = {"name": "a", "datatype": "FP64", "shape": [1], "data": [0.0]}
 ROW = {"a": 0.0}
 DOORS = {
@@ -195,6 +206,29 @@ def test_a_full_spool_costs_rows_and_no_answers(tmp_path: Path) -> None:
         assert sum(p.stat().st_size for p in logged.folder.rglob("*.segment")) <= 1 << 20
 
 
+def test_a_full_disk_costs_rows_and_no_answers(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=False
+    ).returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        for logged in start(tmp_path, "--log-spool", str(disk)):
+            logged.folder = disk
+            rows = {"dataframe_records": [ROW] * 5000}
+            for _ in range(60):
+                assert len(logged.server.get_predictions(rows)) == 5000
+            counts = logged.counts()
+            assert counts["computed"] == counts["answered"] == 300_000
+            assert counts["logged"] + counts["dropped: disk full"] == 300_000
+            dropped = logged.server.metric("cloche_log_dropped_total", reason="disk full")
+            assert counts["dropped: disk full"] == dropped > 0
+            assert sum(row[2] for row in logged.rows()) == counts["logged"]
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
 def test_workers_log_into_one_spool(tmp_path: Path) -> None:
     for logged in start(tmp_path, "--workers", "2"):
         for number in range(20):
@@ -207,23 +241,94 @@ def test_workers_log_into_one_spool(tmp_path: Path) -> None:
 
 def test_arms_log_under_their_names(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
-    registry.register("", "", promote=True)
-    registry.client.set_model_version_tag("m", "2", "cloche.shadow_percent", "100")
+    registry.register("", "", "", promote=True)
+    registry.client.set_model_version_tag("m", "2", "cloche.shadow_percent", "50")
+    registry.client.set_model_version_tag("m", "3", "cloche.canary_percent", "50")
     registry.promote("2", alias="shadow")
+    registry.promote("3", alias="canary")
     for logged in start(tmp_path):
         server, rows = logged.server, logged.rows
-        wait_for(lambda: server.state().get("shadow", {}).get("ready"))  # noqa: B023
-        for number in range(30):
-            assert server.predict(headers=named(f"s{number}")).status_code == 200
-        path = "/v1/models/m/labels/shadow:predict"
-        body = {"instances": [ROW]}
-        requests.post(server.url + path, json=body, headers=named("direct"), timeout=30)
-        wait_for(lambda: len(rows()) >= 60)  # noqa: B023  # it is called here
+        for arm in ("shadow", "canary"):
+            wait_for(lambda: server.state().get(arm, {}).get("ready"))  # noqa: B023
+        versions = Counter[str]()
+        for number in range(40):
+            answer = server.predict(headers=named(f"s{number}"))
+            versions[answer.headers["x-model-version"]] += 1
+        path = f"{server.url}/v1/models/m/labels/shadow:predict"
+        requests.post(path, json={"instances": [ROW]}, headers=named("direct"), timeout=30)
+        wait_for(lambda: any(row[6] == "shadow" for row in rows() if row[0] != "direct"))  # noqa: B023
         found = [(row[0], (row[6], row[8], row[16])) for row in rows()]
         arms = Counter(about for name, about in found if name != "direct")
-        assert arms["production", 1, "1"] == 30
-        assert arms["shadow", 1, "2"] + arms["baseline", 1, "1"] == 30
-        assert [(row[6], row[16]) for row in logged.rows() if row[0] == "direct"] == [
-            ("shadow", "2")
-        ]
-        assert logged.counts()["answered"] == 31
+        assert arms["production", 1, "1"] == versions["1"] > 0
+        assert arms["canary", 1, "3"] == versions["3"] > 0
+        others = {("production", 1, "1"), ("canary", 1, "3"), ("shadow", 1, "2")}
+        assert arms.keys() - {("baseline", 1, "1")} == others
+        assert [about for name, about in found if name == "direct"] == [("shadow", 1, "2")]
+        assert logged.counts()["answered"] == 41
+
+
+def test_a_stage_logs_its_prepared_columns_under_its_own_name(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    for model, kind in (("s", made.STAGE), ("m", made.MODEL)):
+        registry.register(model=model)
+        made.save(registry.artifacts("1", model), 1, kind)
+        source = str(registry.artifacts("1", model))
+        registry.client.create_model_version(model, source=source)
+        registry.promote("1", model)
+    registry.client.set_model_version_tag("m", "1", "cloche.before", "models:/s@production")
+    for logged in start(tmp_path):
+        assert logged.server.predict(0.5, headers=named("x")).json() == {"predictions": [1501.0]}
+        found = {row[15]: row for row in logged.rows()}
+        assert found.keys() == {"s", "m"}
+        assert {row[0] for row in found.values()} == {"x"}
+        assert {row[8] for row in found.values()} == {1}
+        assert logged.counts()["answered"] == 1
+        tagged = [registry.client.get_registered_model(name).tags for name in "sm"]
+        assert [tags["cloche.log"] for tags in tagged] == [str(tmp_path / "log")] * 2
+
+
+def test_a_mounted_server_logs_as_well(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.register("")
+    model = registry.artifacts("1")
+    settings = Settings(
+        models=(f"m={model}",), cache_directory=tmp_path / "cache", log=str(tmp_path / "log"),
+        log_spool=tmp_path / "spool", log_inputs=("all",), log_seal_interval=3600.0,
+    )  # fmt: skip
+
+    async def ask() -> list[int]:
+        cloche = Cloche(settings)
+        transport = httpx2.ASGITransport(cloche)
+        async with cloche.lifespan(), httpx2.AsyncClient(transport=transport) as client:
+            statuses = [503]
+            while statuses[-1] == 503:
+                await asyncio.sleep(0.1)
+                body = {"dataframe_records": [ROW]}
+                answer = await client.post("http://m/invocations", json=body, headers=named("x"))
+                statuses.append(answer.status_code)
+            return statuses[-1:]
+
+    assert asyncio.run(ask()) == [200]
+    (file,) = (tmp_path / "log").rglob("model=m/**/*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    answered = [
+        (row["request_id"], row["status"], row["i_a"]) for row in rows if row["status"] == 200
+    ]
+    assert answered == [("x", 200, 0.0)]
+
+
+@pytest.mark.breadth  # builds an environment
+def test_a_host_in_an_environment_of_its_own_logs_without_msgspec(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.register("")
+    shutil.rmtree(registry.artifacts("1"))
+    with warnings.catch_warnings(action="ignore"):  # hints about a signature that is given
+        mlflow.pyfunc.save_model(
+            registry.artifacts("1"), python_model=str(LOOKING), signature=SIGNATURE,
+            input_example=pd.DataFrame({"a": [0.0]}), pip_requirements=[*LITTLE, "packaging==24.2"],
+        )  # fmt: skip
+    registry.promote("1")
+    for logged in start(tmp_path, "--env-manager", "uv"):
+        assert logged.server.predict(2.0, headers=named("x")).status_code == 200
+        (row,) = logged.rows()
+        assert row[:6] == ["x", row[1], 1, 200, "", "model"]
