@@ -21,8 +21,8 @@ class Exchange:
         started: The time of arrival, on the loop's clock.
         serving: The version that served at that time; empty if none did.
         trace: The W3C trace context of the answer; empty for none.
-        log: What the prediction log needs to know; None if nothing is logged.
         request: The queued request; None if it was not queued.
+        log: What the prediction log needs to know; None if nothing is logged.
     """
 
     target: RouteTarget
@@ -32,8 +32,8 @@ class Exchange:
     started: float
     serving: str
     trace: bytes
-    log: LogNote | None = None
     request: PredictionRequest | None = None
+    log: LogNote | None = None
 
     @property
     def version(self) -> str:

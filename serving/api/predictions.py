@@ -97,7 +97,7 @@ class PredictionService:
         return Exchange(
             target, scope, head, head.request_id or next(self._ids), self._loop.time(),
             model.current.version if model.current else "", head.traceparent,
-            None if self._log is None else log_note(scope["headers"]),
+            log=None if self._log is None else log_note(scope["headers"]),
         )  # fmt: skip
 
     async def predict(
