@@ -22,6 +22,7 @@ from cloche.rollout.registry_keys import (
     ROLLOUT_TAG,
     RUNNING,
 )
+from cloche.rollout.step import Step, following_step
 from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
 from cloche.training.promotion.audit import promoter
 from cloche.training.promotion.lock import Clock
@@ -32,7 +33,6 @@ from cloche.training.rollout.look import Look, take_look
 from cloche.training.rollout.opening import open_rollout
 from cloche.training.rollout.rollout_request import RolloutRequest
 from cloche.training.rollout.rollout_state import RolloutState
-from cloche.training.rollout.step import Step, following_step
 from cloche.training.rollout.writes import RolloutWrites
 
 _SYSTEM_CLOCK = Clock()

@@ -8,10 +8,10 @@ from cloche.rollout.counts import Arm
 from cloche.rollout.guardrails import judge_step
 from cloche.rollout.registry_keys import PAUSED
 from cloche.rollout.shadow import judge_shadow
+from cloche.rollout.step import Step
 from cloche.rollout.two_rates import Rate
 from cloche.rollout.verdict import Verdict, percentage
 from cloche.training.rollout.rollout_state import RolloutState
-from cloche.training.rollout.step import Step
 
 _SILENT_SECONDS = 60.0  # within which servers tell of a step that has begun
 

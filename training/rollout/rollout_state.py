@@ -21,9 +21,9 @@ from cloche.rollout.registry_keys import (
     STEP_TAG,
 )
 from cloche.rollout.server_counts import ServerCounts
+from cloche.rollout.step import Step, following_step
 from cloche.training.errors import RegistryError
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
-from cloche.training.rollout.step import Step, following_step
 
 ARMS = (CANARY, SHADOW)
 

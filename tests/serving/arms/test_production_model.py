@@ -165,7 +165,7 @@ async def test_a_moved_alias_ends_the_old_canary_at_once() -> None:
         assert made.canary == {
             "version": "3", "percent": 1.0, "ready": True, "loading": None, "problem": None,
             "counts": {"canary": none, "production": none},
-            "abort": {"failures": 0, "at": 3}, "warning": None,
+            "abort": {"failures": 0, "at": 3, "one_of": 1, "limit": 200}, "warning": None,
         }  # fmt: skip
         made.registry.canary = None
         await until(lambda: made.model.arms is None)
