@@ -59,6 +59,11 @@ class Look:
         if self.seconds < _SILENT_SECONDS:
             return ""
         servers = self.state.servers
+        if not servers and self.state.told is not None:
+            return (
+                "Prometheus has no requests of this step: does it scrape the /metrics of all "
+                "servers?"
+            )
         if not servers:
             return (
                 "no server has told what it counts: is one running that follows "
