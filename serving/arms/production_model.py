@@ -10,7 +10,7 @@ from cloche.serving.arms.arm_poller import ArmPoller
 from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.canary_model import CanaryModel
-from cloche.serving.arms.shadow_copies import ShadowCopies, joined
+from cloche.serving.arms.shadow_copies import ShadowCopies, combined_arms
 from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
@@ -126,7 +126,7 @@ class ProductionModel(ServedModel):
 
     def _join_arms(self) -> None:
         """Let requests pass through what takes them while there is a canary or a shadow."""
-        self.arms = joined(self._canary.arms, self._shadow.arms)
+        self.arms = combined_arms(self._canary.arms, self._shadow.arms)
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""

@@ -172,7 +172,7 @@ class ShadowCopies:
         self._metrics.shadow_dropped.labels(self._model, self.pool.version, reason).inc()
 
 
-def joined(canary: Arms | None, shadow: ShadowCopies | None) -> Arms | None:
+def combined_arms(canary: Arms | None, shadow: ShadowCopies | None) -> Arms | None:
     """Return what requests pass through beside a canary, a shadow, or both; None beside neither."""
     if shadow is None:
         return canary

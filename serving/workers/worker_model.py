@@ -6,7 +6,7 @@ from typing import Any, cast
 from cloche.rollout.plan import parse_plan
 from cloche.rollout.registry_keys import CANARY
 from cloche.serving.arms.arms import Arms
-from cloche.serving.arms.shadow_copies import joined
+from cloche.serving.arms.shadow_copies import combined_arms
 from cloche.serving.dispatch.served_model import ServedModel
 from cloche.serving.dispatch.served_models import ServedModels
 from cloche.serving.dispatch.served_pool import RequestPool, ServedPool
@@ -57,7 +57,7 @@ class WorkerModel(ServedModel):
             share: The other arguments of `_share_with_canary` or of `_copy_to_shadow`.
         """
         (self._share_with_canary if arm == CANARY else self._copy_to_shadow)(pool, **share)
-        self.arms = joined(self._canary, self._shadow)
+        self.arms = combined_arms(self._canary, self._shadow)
 
     def _share_with_canary(
         self, pool: RequestPool, percent: float, counting: str, plan: str
@@ -115,7 +115,7 @@ class WorkerModel(ServedModel):
         if self._counts is not None:
             self._counts.flush()
         self._canary = self._counts = None
-        self.arms = joined(None, self._shadow)
+        self.arms = combined_arms(None, self._shadow)
 
     def _end_shadow(self) -> None:
         if self._shadow is not None:

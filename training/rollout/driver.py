@@ -128,7 +128,7 @@ class _Driver:
             raise RegistryError(f"the rollout of {state.label} was ended by somebody else")
         now = self._clock.now()
         if self._counts is not None:
-            state = self._counts.told(state, now)
+            state = self._counts.read(state, now)
         look = take_look(state, step, now)
         if state.model.production == state.version:
             known = state.reason if state.word == PROMOTED else ""

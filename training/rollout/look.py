@@ -59,7 +59,7 @@ class Look:
         if self.seconds < _SILENT_SECONDS:
             return ""
         servers = self.state.servers
-        if not servers and self.state.told is not None:
+        if not servers and self.state.server_counts is not None:
             return (
                 "Prometheus has no requests of this step: does it scrape the /metrics of all "
                 "servers?"

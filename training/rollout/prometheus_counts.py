@@ -82,7 +82,7 @@ class PrometheusCounts:
             "are taken by all counts, each server aborts by its own, and the shares are not checked"
         )
 
-    def told(self, state: RolloutState, now: datetime) -> RolloutState:
+    def read(self, state: RolloutState, now: datetime) -> RolloutState:
         """Return the state with what Prometheus says instead of the tags of servers.
 
         Raises:
@@ -93,7 +93,7 @@ class PrometheusCounts:
             return state
         if self._step != (step, state.version):
             self._begin(state, step)
-        self._read(state, step, now.timestamp())
+        self._add_samples(state, step, now.timestamp())
         shadow, percent = step.shadow, step.percent
         counted = ServerCounts(
             self._counts(step), at=now.timestamp(), run_id=state.run_id,
@@ -102,7 +102,8 @@ class PrometheusCounts:
         nothing = ServerCounts(RolloutCounts(), counted.percent, counted.shadow_percent)
         names = sorted(self._servers)
         return replace(
-            state, told={name: nothing if index else counted for index, name in enumerate(names)}
+            state,
+            server_counts={name: nothing if index else counted for index, name in enumerate(names)},
         )
 
     def _begin(self, state: RolloutState, step: Step) -> None:
@@ -115,7 +116,7 @@ class PrometheusCounts:
         before = f"last_over_time({self._selector(state, step)}[{_BEFORE}])"
         self._sums.begin(self._api.query(before, since))
 
-    def _read(self, state: RolloutState, step: Step, now: float) -> None:
+    def _add_samples(self, state: RolloutState, step: Step, now: float) -> None:
         """Add what was counted since the last look."""
         if not self._bound:
             self._bound = self._slow_bound(state, step, now)

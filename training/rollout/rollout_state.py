@@ -36,13 +36,13 @@ class RolloutState:
         model: The registered model, with its aliases.
         version: Number of the version.
         tags: Tags of the version.
-        told: What each server has counted, if something else than the tags says so.
+        server_counts: What each server has counted, if something else than the tags says so.
     """
 
     model: RegisteredModel
     version: str
     tags: Mapping[str, str]
-    told: Mapping[str, ServerCounts] | None = None
+    server_counts: Mapping[str, ServerCounts] | None = None
 
     @property
     def label(self) -> str:
@@ -94,8 +94,8 @@ class RolloutState:
     @cached_property
     def servers(self) -> Mapping[str, ServerCounts]:
         """What each server has counted in this rollout, by its name."""
-        if self.told is not None:
-            return self.told
+        if self.server_counts is not None:
+            return self.server_counts
         found = {}
         for key, text in self.tags.items():
             if key.startswith(COUNTS_TAG):

@@ -75,20 +75,20 @@ def test_what_servers_count_in_a_step_is_what_prometheus_tells_of_it():
         count(second, "canary", 3, 1)
         count(second, "canary", 50, 50, model="another")
         scraped.scrape(second, "two", seconds + 60)
-        told = counts.told(state_of(step), SINCE + timedelta(seconds=61))
+        told = counts.read(state_of(step), SINCE + timedelta(seconds=61))
         assert found(told) == (23, 3, 200, 1)
         restarted = Metrics()
         count(restarted, "canary", 4, 1)
         scraped.scrape(restarted, "one", seconds + 90)
-        told = counts.told(state_of(step), SINCE + timedelta(seconds=91))
+        told = counts.read(state_of(step), SINCE + timedelta(seconds=91))
         assert found(told) == (27, 4, 200, 1)
         assert len(told.servers) == 2
         assert [told.counts.sum("canary", what) for what in ("callers", "failure_events")] == [0, 0]
         again = PrometheusCounts(PrometheusApi(url))  # another driver, hours later
-        told = again.told(state_of(step), SINCE + timedelta(hours=5))
+        told = again.read(state_of(step), SINCE + timedelta(hours=5))
         assert found(told) == (27, 4, 200, 1)
         later = Step(50, SINCE + timedelta(seconds=95), "1")
-        assert found(again.told(state_of(later), SINCE + timedelta(hours=5))) == (0, 0, 0, 0)
+        assert found(again.read(state_of(later), SINCE + timedelta(hours=5))) == (0, 0, 0, 0)
 
 
 def found(state):
@@ -107,16 +107,16 @@ def test_slow_is_what_is_beyond_the_bucket_of_productions_quantile():
         count(metrics, "production", 800)
         count(metrics, "canary", 80, seconds=0.5)
         scraped.scrape(metrics, "one", seconds + 10)
-        told = counts.told(state_of(step), SINCE + timedelta(seconds=11)).counts
+        told = counts.read(state_of(step), SINCE + timedelta(seconds=11)).counts
         assert told.rate(10, "production", "slow").requests == 0  # too few to say what is slow
         count(metrics, "production", 395)
         count(metrics, "production", 5, seconds=2.0)
         scraped.scrape(metrics, "one", seconds + 20)
-        told = counts.told(state_of(step), SINCE + timedelta(seconds=21)).counts
+        told = counts.read(state_of(step), SINCE + timedelta(seconds=21)).counts
         slow = {arm: told.rate(10, arm, "slow") for arm in ("production", "canary")}
         assert (slow["production"].requests, slow["production"].bad) == (1200, 5)
         assert (slow["canary"].requests, slow["canary"].bad) == (80, 80)
-        told = counts.told(state_of(step, Plan(slow=None)), SINCE + timedelta(seconds=22)).counts
+        told = counts.read(state_of(step, Plan(slow=None)), SINCE + timedelta(seconds=22)).counts
     assert not any("sum by" in query for query in scraped.queries[-1:])
 
 
@@ -127,7 +127,7 @@ def test_answers_of_a_shadow_that_differ_are_told():
         metrics.arm_differences.labels(NAME, version, arm).inc(2)
     with prometheus() as (url, scraped):
         scraped.scrape(metrics, "one", SINCE.timestamp() + 10)
-        state = PrometheusCounts(PrometheusApi(url)).told(
+        state = PrometheusCounts(PrometheusApi(url)).read(
             state_of(step), SINCE + timedelta(seconds=20)
         )
     assert state.counts.rate(10, "shadow", "differences").bad == 2
@@ -284,18 +284,18 @@ def test_the_real_prometheus_tells_what_its_stand_in_tells(tmp_path):
 
         wait_for(lambda: scraped(10, now().replace(microsecond=0)))  # as exact as a step's begin
         step, counts = Step(10, now(), "1"), PrometheusCounts(api)
-        assert found(counts.told(state_of(step), now())) == (0, 0, 0, 0)
+        assert found(counts.read(state_of(step), now())) == (0, 0, 0, 0)
         count(metrics[0], "canary", 20, 3)
         count(metrics[0], "production", 995, 1)
         count(metrics[0], "production", 5, seconds=2.0)
         wait_for(lambda: scraped(1030))
-        assert found(counts.told(state_of(step), now())) == (20, 3, 1000, 1)
+        assert found(counts.read(state_of(step), now())) == (20, 3, 1000, 1)
         metrics[0] = Metrics()
         count(metrics[0], "canary", 6, 1, seconds=4.0)
         wait_for(lambda: scraped(6) or scraped(1006))
-        told = counts.told(state_of(step), now())
+        told = counts.read(state_of(step), now())
         assert found(told) == (26, 4, 1000, 1)
         assert told.counts.rate(10, "production", "slow").bad == 5
         assert told.counts.rate(10, "canary", "slow").bad == 6
-        again = PrometheusCounts(api).told(state_of(step), now())
+        again = PrometheusCounts(api).read(state_of(step), now())
         assert found(again) == (26, 4, 1000, 1)
