@@ -1,7 +1,7 @@
 """The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused or a rollout was aborted,
-4 done with rows in quarantine.
+4 done with rows in quarantine, 5 the prediction log lacks rows.
 """
 
 import gc
@@ -46,12 +46,14 @@ COMMANDS = {
     "train": "cloche.training.cli.train:train",
     "promote": "cloche.training.cli.promote:promote",
     "rollout": "cloche.training.cli.rollout:rollout",
+    "labels": "cloche.training.cli.labels:labels",
     "accelerate": "cloche.training.cli.accelerate:accelerate",
     "rollback": "cloche.training.cli.rollback:rollback",
     "status": "cloche.training.cli.status:status",
     "serve": "cloche.serving.cli.serve:serve",
     "container": "cloche.serving.cli.container:container",
     "build": "cloche.serving.cli.build:build",
+    "log": "cloche.serving.cli.log:log",
     "score": "cloche.serving.cli.score:score",
     "report": "cloche.serving.cli.report:report",
     "doctor": "cloche.serving.cli.doctor:doctor",
@@ -118,6 +120,14 @@ def exit_code(error: Exception) -> int | None:
         (ServingError, 1),
         (ServiceError, 1),
     ]
+    if "cloche.prediction_log" in sys.modules:
+        from cloche.prediction_log.destination import (  # noqa: PLC0415
+            DestinationFailed,
+            DestinationUnknown,
+        )
+        from cloche.prediction_log.errors import LogError  # noqa: PLC0415
+
+        codes += [(LogError, 1), (DestinationFailed, 1), (DestinationUnknown, 2)]
     if "mlflow.exceptions" in sys.modules:  # not imported: no such error, and an import is slow
         codes.append((sys.modules["mlflow.exceptions"].MlflowException, 1))
     return next((code for kind, code in codes if isinstance(error, kind)), None)
@@ -125,7 +135,8 @@ def exit_code(error: Exception) -> int | None:
 
 def result_code(result: object) -> int:
     """Return the exit code of a command that succeeded."""
-    if isinstance(result, int):  # the exit code of options like `--help`, without standalone mode
+    # the exit code of options like `--help`, without standalone mode, and of `cloche log check`
+    if isinstance(result, int):
         return result
     return 4 if getattr(result, "quarantined", 0) else 0
 
