@@ -23,7 +23,7 @@ from cloche.training.errors import TwinRefused
 from cloche.training.evaluation.evaluate import Evaluation, evaluate, predict_pairs
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import TargetSpec
-from cloche.training.names import CHALLENGER
+from cloche.training.names import CHALLENGER, TRAINED_UNTIL
 from cloche.training.packaging.model import Package, log_package
 from cloche.training.packaging.profile import profile
 from cloche.training.packaging.signature import make_signature, model_inputs
@@ -78,7 +78,7 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
             reasons.
     """
     say(f"reading {recipe.data.source}")
-    table = load_table(recipe.data, recipe.used_columns)
+    table = load_table(recipe.data, recipe.used_columns, target=recipe.target)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
     frame = rows_with_target(table.frame, recipe.target)
     warnings = check_table(frame if len(frame) else table.frame, recipe)
@@ -145,6 +145,9 @@ def _record_data(recipe: Recipe, data: PreparedData) -> str:
     """Log both sides as inputs, and the holdout's rows; return the holdout's digest."""
     record.record_input(data.split.train, data.table.source, recipe, "training")
     record.record_input(data.split.holdout, data.table.source, recipe, "holdout")
+    if data.table.times is not None:
+        last = data.table.times["received_at"].loc[data.split.train.index].max()
+        mlflow.set_tag(TRAINED_UNTIL, last.isoformat())
     return record.record_holdout(data.split.holdout)
 
 

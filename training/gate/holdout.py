@@ -47,7 +47,7 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
     if policy.holdout is not None:
         holdout = _carried(client, policy.holdout, run_id)
     elif policy.data is not None:
-        table = load_table(policy.data)
+        table = load_table(policy.data, target=policy.target)
         frame = rows_with_target(table.frame, policy.target)
         missing = len(table.frame) - len(frame)
         holdout = Holdout(frame, table.source, table.digest, missing)

@@ -64,6 +64,7 @@ def test_the_same_moment_gives_the_same_answer_ever_after(log):
     [
         ([1], [2.5], [1.0, 2.5]),
         ([1], ["north"], ["1", "north"]),
+        ([None], [MONDAY.replace(tzinfo=None)], [None, MONDAY.replace(tzinfo=None)]),
         ([True], [{"x": 1}], ["true", "{'x': 1}"]),
         ([MONDAY], [[1.0]], ["2026-03-02 12:00:00+00", "[1.0]"]),
     ],
