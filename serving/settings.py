@@ -3,6 +3,7 @@
 They come from the command line and from environment variables.
 """
 
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
 from cloche.serving.cloud_contract import Contract
 from cloche.serving.errors import SettingsError
+from cloche.serving.spool.log_plan import PROCESS, LogPlan, spool_folder
 
 MIB = 1024 * 1024
 
@@ -55,6 +57,18 @@ class Settings:
     tls_key: Path | None = None
     access_log: bool = False
     cloud_contract: Contract | None = None
+    log: str = ""  # the destination of the prediction log; empty for none
+    log_inputs: tuple[str, ...] = ()  # columns, or all of them
+    log_hash: tuple[str, ...] = ()
+    log_id: str = ""
+    log_subject: str = ""
+    log_sample: float = 1.0
+    log_promise: str = PROCESS
+    log_spool: Path | None = None  # None: in the cache directory
+    log_spool_size: int = 1024 * MIB
+    log_seal_interval: float = 60.0
+    log_key: str = field(default="", repr=False)
+    log_server: str = field(default_factory=lambda: secrets.token_hex(8))  # the server's start
 
     def __post_init__(self) -> None:
         """Check the options that depend on each other or on the machine.
@@ -96,3 +110,17 @@ class Settings:
                 "too), and nobody would wait for such a prediction. Raise that one, or leave out "
                 "--predict-timeout: it is as long by default."
             )
+
+    @property
+    def log_plan(self) -> LogPlan | None:
+        """Where and what the processes of the server log; None if they log nothing."""
+        if not self.log:
+            return None
+        root = self.log_spool or self.cache_directory / "spool"
+        return LogPlan(
+            folder=str(spool_folder(root.absolute(), self.log)), server=self.log_server,
+            promise=self.log_promise, inputs=self.log_inputs, hashed=self.log_hash,
+            id_column=self.log_id, subject=self.log_subject, sample=self.log_sample,
+            spool_bytes=self.log_spool_size, seal_seconds=self.log_seal_interval,
+            key=self.log_key.encode(),
+        )  # fmt: skip

@@ -3,7 +3,6 @@
 Stores are configured by their usual environment variables, as for batch jobs.
 """
 
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -127,11 +126,6 @@ class Destination:
             yield
         except (OSError, pa.ArrowException) as error:
             raise DestinationFailed(_explained(self.shown(path), error)) from error
-
-
-def spool_name(uri: str) -> str:
-    """Return the name of the folder that a spool has for a destination."""
-    return hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
 
 
 def _store(uri: str) -> tuple[fs.FileSystem, str]:

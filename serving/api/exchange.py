@@ -20,6 +20,7 @@ class Exchange:
         started: The time of arrival, on the loop's clock.
         serving: The version that served at that time; empty if none did.
         trace: The W3C trace context of the answer; empty for none.
+        received_at: The time of arrival in microseconds since 1970; 0 if nothing is logged.
         request: The queued request; None if it was not queued.
     """
 
@@ -30,6 +31,7 @@ class Exchange:
     started: float
     serving: str
     trace: bytes
+    received_at: int = 0
     request: PredictionRequest | None = None
 
     @property

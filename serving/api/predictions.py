@@ -8,6 +8,7 @@ import gzip
 import itertools
 import math
 import os
+import time
 from collections.abc import Callable
 
 from cloche.serving.api.exchange import Exchange
@@ -63,6 +64,7 @@ class PredictionService:
     def __init__(self, settings: Settings, deadlines: Deadlines, observer: RequestObserver) -> None:
         self.observer = observer
         self._settings = settings
+        self._log = observer.log
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         pattern = f"{os.urandom(6).hex()}-%x".encode()
@@ -95,6 +97,7 @@ class PredictionService:
         return Exchange(
             target, scope, head, head.request_id or next(self._ids), self._loop.time(),
             model.current.version if model.current else "", head.traceparent,
+            time.time_ns() // 1000 if self._log is not None else 0,
         )  # fmt: skip
 
     async def predict(
@@ -125,6 +128,8 @@ class PredictionService:
         """
         model = exchange.target.model
         pool = serving_pool(model, exchange.target.version)
+        if self._log is not None:
+            item = item._replace(log=self._log.note(exchange))
         exchange.request = request = PredictionRequest(
             rows=exchange.target.protocol.rows(item.content_type, item.body),
             size=len(item.body),

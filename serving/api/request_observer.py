@@ -9,6 +9,7 @@ import asyncio
 import logging
 
 from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.front_log import FrontLog
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.tracing import Tracing
 from cloche.serving.processes.frames import Answer
@@ -24,12 +25,19 @@ class RequestObserver:
     """Makes the span, the metrics and the log line at the end of each prediction request.
 
     Whatever else must happen then belongs in `after_answer`.
+
+    Attributes:
+        log: The prediction log; None if there is none.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | None,
+        log: FrontLog | None = None,
+    ) -> None:  # fmt: skip
         self._access_log = settings.access_log
         self._metrics = metrics
         self._tracing = tracing
+        self.log = log
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -50,6 +58,8 @@ class RequestObserver:
         model, served, status = exchange.target.model.name, exchange.version, outcome.status
         seconds = self._loop.time() - exchange.started
         self._metrics.count_request(model, served, status, seconds)
+        if self.log is not None:
+            self.log.after_answer(exchange, outcome)
         if status >= 400:
             self._count_error(model, outcome)
         if status >= 500 or self._access_log:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cloche.registry.env_manager import LOCAL
 from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
+from cloche.serving.api.front_log import FrontLog
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
@@ -41,6 +42,7 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.server.sealing_process import sealing
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
 from cloche.serving.web.asgi import Application
@@ -128,14 +130,15 @@ async def served_models(
     listing = None
     if settings.all_with_alias:
         listing = asyncio.create_task(models.follow_alias(settings.all_with_alias, registry))
-    try:
-        yield models
-    finally:
-        if listing is not None:
-            listing.cancel()
-        await models.close()
-        await registry.close()
-        await processes.close()
+    async with sealing(settings):  # ends last, so that it seals what hosts log at their end
+        try:
+            yield models
+        finally:
+            if listing is not None:
+                listing.cancel()
+            await models.close()
+            await registry.close()
+            await processes.close()
 
 
 @asynccontextmanager
@@ -146,7 +149,10 @@ async def request_handling(
     """Answer requests by `models` until the context is left."""
     deadlines = Deadlines()
     access = Authentication(settings.api_keys)
-    predictions = PredictionService(settings, deadlines, RequestObserver(settings, metrics, traces))
+    plan = settings.log_plan
+    log = FrontLog(plan, metrics) if plan is not None else None
+    observer = RequestObserver(settings, metrics, traces, log)
+    predictions = PredictionService(settings, deadlines, observer)
     app = App(
         models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
@@ -164,6 +170,8 @@ async def request_handling(
         )
     finally:
         timer.cancel()
+        if log is not None:
+            log.close()
 
 
 def make_processes(settings: Settings, relay: socket.socket | None = None) -> Processes:
@@ -207,6 +215,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         batches=BatchLimits(settings.max_batch_rows, settings.max_batch_bytes, settings.max_wait),
     )
 
+    plan = settings.log_plan
+
     def make_one(
         name: str,
         resolved: ResolvedVersion,
@@ -222,6 +232,8 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             replicas=settings.named_replicas.get(name, settings.replicas),
             twin=resolved.twin if settings.accelerate else "",
             as_stage=as_stage,
+            log=plan
+            and plan.for_version(resolved.model or name, resolved.version, resolved.digest),
         )
         if low_priority:
             own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
