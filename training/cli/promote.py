@@ -45,6 +45,7 @@ Example:
   cloche promote flight-delay --dry-run
   cloche promote flight-delay
   cloche promote flight-delay --version 2
+  cloche promote flight-delay --on 'live?since=2026-01-01'
   cloche promote churn --policy churn-gate.yaml
   cloche promote flight-delay --force \\
     --reason "the holdout is stale, agreed with operations"
@@ -62,6 +63,12 @@ _PIPE_WIDTH = 160
     metavar="URI",
     show_default="the version's tag cloche.before",
     help="The stage that prepares the rows for the version, or none to judge the version alone.",
+)
+@click.option(
+    "--on",
+    metavar="ROWS",
+    show_default="the holdout",
+    help="live or live?since=DAY: logged, labelled rows that neither version was trained on.",
 )
 @click.option(
     "--policy",
@@ -105,6 +112,7 @@ def promote(
     *,
     version: str | None,
     before: str | None,
+    on: str | None,
     policy: str | None,
     allow_breaking: bool,
     dry_run: bool,
@@ -123,7 +131,7 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version=version, before=before, policy=policy, allow_breaking=allow_breaking,
+            version=version, before=before, on=on, policy=policy, allow_breaking=allow_breaking,
             force=force, reason=reason, gradually=gradually, timeout=timeout, host_env=host_env,
             env_manager=env_manager, cache=cache,
         )  # fmt: skip

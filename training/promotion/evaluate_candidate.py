@@ -103,6 +103,7 @@ def evaluate(
             policy,
             candidate,
             production,
+            live=request.live,
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
             extra_names=request.host_env,

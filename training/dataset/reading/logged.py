@@ -58,7 +58,8 @@ def read_logged(source: str, columns: Sequence[str] | None, target: str) -> Logg
     selection = parse_source(source, now=datetime.now(UTC))
     try:
         with read_log(find_log(selection.model), selection) as log:
-            wanted = [*log.inputs, target] if columns is None else columns
+            known = [name for name in log.inputs if name not in log.hashed]
+            wanted = [*known, target] if columns is None else columns
             select = _selected(log, source, wanted, target)
             table = log.table(", ".join([*select, RECEIVED, "label", "label_number", ARRIVED]))
     except (LogError, DestinationFailed, DestinationUnknown) as error:
