@@ -52,7 +52,8 @@ class Destination:
     """A destination, of which every method may raise `DestinationFailed`."""
 
     def __init__(self, uri: str, system: fs.FileSystem, root: str) -> None:
-        self.uri = uri
+        self.given = uri  # a local path is absolute
+        self.uri = uri.partition("?")[0].rstrip("/") or uri
         self.filesystem = system
         self.root = root.rstrip("/")
 
@@ -64,13 +65,13 @@ class Destination:
             DestinationUnknown: The kind of store is unknown, or its library is not installed.
             DestinationFailed: The store does not answer.
         """
-        given = uri.partition("?")[0].rstrip("/") or uri
         if "://" not in uri:
-            return cls(given, fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()))
+            path = str(Path(uri).expanduser().absolute())
+            return cls(path, fs.LocalFileSystem(), path)
         try:
-            return cls(given, *_store(uri))
+            return cls(uri, *_store(uri))
         except OSError as error:
-            raise DestinationFailed(_explained(given, error)) from error
+            raise DestinationFailed(_explained(uri.partition("?")[0], error)) from error
 
     def at(self, path: str) -> str:
         """Return the path of a file in `filesystem`."""

@@ -7,6 +7,7 @@ leaves the person's rows out that are older than the receipt.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,7 +17,8 @@ import pyarrow.compute as pc
 from cloche.prediction_log import layout
 from cloche.prediction_log.destination import Destination
 
-FORGOTTEN = "forget-"
+FORGOTTEN, SEALED = "forget-", "sealed-"  # by a command; by a sealer, later
+MICROSECONDS_PER_HOUR = 3_600_000_000
 
 
 def trace(subject: str) -> str:
@@ -49,17 +51,27 @@ class Erasures:
 
     def kept(self, table: pa.Table) -> pa.Table:
         """Return the rows of a table that belong to nobody who was erased after they came."""
+        return table.filter(pc.invert(self._is_gone(table)))
+
+    def gone(self, table: pa.Table) -> pa.Table:
+        """Return the other rows of a table."""
+        return table.filter(self._is_gone(table))
+
+    def _is_gone(self, table: pa.Table) -> pa.Array:
         erased: dict[str, int] = {}
         for receipt in self._read.values():
             for person, moment in receipt.items():
                 erased[person] = max(moment, erased.get(person, 0))
-        subjects = table["subject"].combine_chunks().dictionary_encode() if erased else None
-        if subjects is None or not len(subjects.dictionary):
-            return table
+        subjects = pc.dictionary_encode(table["subject"].combine_chunks())
         ends = [erased.get(trace(subject), -1) for subject in subjects.dictionary.to_pylist()]
         codes = np.asarray(subjects.indices.fill_null(len(ends)))
         until = np.array([*ends, -1], np.int64)[codes]
-        received = np.asarray(table["received_at"].cast(pa.int64()))
-        if not (gone := received <= until).any():
-            return table
-        return table.filter(pc.invert(pa.array(gone)))
+        return pa.array(np.asarray(table["received_at"].cast(pa.int64())) <= until)
+
+
+def rows_by_hour(table: pa.Table, model: str) -> list[list[object]]:
+    """Count rows by server, model, version and hour (since 1970, UTC), for a receipt."""
+    hours = pc.divide(table["received_at"].cast(pa.int64()), MICROSECONDS_PER_HOUR).to_pylist()
+    keys = zip(table["server"].to_pylist(), table["version"].to_pylist(), hours, strict=True)
+    counted = Counter(keys)
+    return [[server, model, version, hour, n] for (server, version, hour), n in counted.items()]

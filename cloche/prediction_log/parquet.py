@@ -52,7 +52,7 @@ def parquet(
     pq.write_table(
         table, sink, compression="zstd", compression_level=3, row_group_size=_ROW_GROUP,
         use_dictionary=[*_dictionary_columns(table, names), *split],
-        column_encoding=encodings, write_page_index=False, store_schema=False,
+        column_encoding=encodings, write_page_index=False,
     )  # fmt: skip
     return sink.getvalue()
 

@@ -29,7 +29,11 @@ class StatePages:
         guarded: The pages that need an API key if there are any, by path.
     """
 
-    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+    def __init__(
+        self, models: ServedModels, metrics: Metrics, log: dict[str, str] | None = None
+    ) -> None:
+        """Tell of these models, and of the prediction log if there is one."""
+        self._log = log
         self._models = models
         self._metrics = metrics
         self._status = Status(models, metrics)
@@ -73,6 +77,8 @@ class StatePages:
             "warning": self._models.warning or None,
             "models": models,
         }
+        if self._log is not None:
+            body["log"] = self._log
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:

@@ -13,13 +13,13 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.host import frameworks
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import (
     ColumnDecoder,
     compile_decoder,
     has_type_hints,
 )
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.host.prediction_log import PredictionLog
 from cloche.serving.host.predictors.twin import ANY, Twin, TwinUnusable
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import HostScorer

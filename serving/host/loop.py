@@ -14,7 +14,7 @@ from typing import Any
 
 from cloche.processes import supervisor
 from cloche.serving.host.load import load, load_twin_first
-from cloche.serving.host.prediction_log import PredictionLog
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
 from cloche.serving.processes import priority

@@ -16,6 +16,9 @@ from cloche.serving.processes.priority import lower
 from cloche.serving.sealing.sealer import Sealer
 from cloche.serving.spool.segment import spool_size
 
+# A tenth of the share of a process that answers: with the lowest priority, 19, a process on a busy
+# machine took 20 s for its imports alone, and the spool filled.
+_PRIORITY = 10
 _LONGEST_PAUSE = 60.0  # seconds between attempts while the destination is away
 _logger = logging.getLogger("cloche.serving.sealing")
 
@@ -26,7 +29,7 @@ def main() -> None:
     parent_watch.ignore_group_signals()
     parent_watch.set_process_name("cloche-sealer")
     launch.hide_memory()  # its variables have the destination's credentials
-    lower()
+    lower(_PRIORITY)
     folder, destination, interval = sys.argv[1:]
     run(Path(folder), destination, float(interval))
 

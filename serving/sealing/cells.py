@@ -91,9 +91,7 @@ def _from_list(cells: list[Any], declared: pa.DataType | None) -> pa.Array:
         except _LOSSY:
             pass
         else:
-            if not pa.types.is_float32(declared) or found.cast(pa.float64()).equals(
-                pa.array(cells, pa.float64())
-            ):
+            if not pa.types.is_float32(declared) or _same(found, pa.array(cells, pa.float64())):
                 return found
     try:
         return pa.array(cells)
@@ -127,11 +125,15 @@ def _as_declared(found: pa.Array, declared: pa.DataType) -> pa.Array:
                 cast = one.cast(declared)
             except _LOSSY:
                 continue
-            if not pa.types.is_float32(declared) or cast.cast(pa.float64()).equals(
-                one.cast(pa.float64())
-            ):
+            if not pa.types.is_float32(declared) or _same(cast, one):
                 return cast
     return found
+
+
+def _same(one: pa.Array, other: pa.Array) -> bool:
+    """Tell whether numbers are equal in 64 bits; NaN equals NaN."""
+    values = (cells.cast(pa.float64()).to_numpy(zero_copy_only=False) for cells in (one, other))
+    return np.array_equal(*values, equal_nan=True)
 
 
 def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
@@ -139,7 +141,8 @@ def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
     if pa.types.is_timestamp(target):
         return pa.types.is_timestamp(source)
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)]
-    return all(numbers) or pa.types.is_null(source) or pa.types.is_large_string(source)
+    same: bool = pa.types.is_null(source) or pa.types.is_large_string(source)
+    return all(numbers) or same
 
 
 def _without_nan(found: pa.Array) -> pa.Array | None:

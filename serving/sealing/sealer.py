@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloche.prediction_log import layout
 from cloche.prediction_log.columns import MODEL_KEY, SEGMENT_KEY, SERVER_KEY, VERSION_KEY
 from cloche.prediction_log.destination import Destination, DestinationFailed
-from cloche.prediction_log.erasure import Erasures
+from cloche.prediction_log.erasure import SEALED, Erasures, rows_by_hour
 from cloche.prediction_log.parquet import by_day, parquet
 from cloche.serving.sealing.segment_table import predictions_table
 from cloche.serving.spool.counters import has_ended, read_counts
@@ -37,7 +37,12 @@ def seal_predictions(segment: TakenSegment, destination: Destination, erasures: 
     days = [day for day, _ in by_day(table)]
     erasures.load()
     while True:
-        kept = dict(by_day(erasures.kept(table)))
+        left = erasures.kept(table)
+        if len(left) < len(table):
+            receipt = layout.receipt_file(f"{SEALED}{segment.name}")
+            gone = json.dumps({"rows": {segment.name: rows_by_hour(erasures.gone(table), model)}})
+            destination.put(receipt, gone.encode())
+        kept = dict(by_day(left))
         for day in days:
             path = layout.segment_file(model, day, version, segment.name)
             if day in kept:
@@ -62,6 +67,7 @@ class Sealer:
         self._destination: Destination | None = None
         self._erasures: Erasures | None = None
         self._sent: dict[str, dict[str, Any]] = {}
+        self._waiting: _Counted | None = None
 
     def seal(self, older_than: float = 0.0) -> int:
         """Seal segments and send counts; return the number of segments that were sealed.
@@ -74,6 +80,8 @@ class Sealer:
         """
         destination = self._destination = self._destination or Destination.of(self._uri)
         erasures = self._erasures = self._erasures or Erasures(destination)
+        if self._waiting is None or not older_than:
+            self._waiting = _Counted.of(self._spool)
         sealed = 0
         for place in sorted(self._spool.glob("*.segment")):
             if not _is_due(place, older_than):
@@ -81,7 +89,9 @@ class Sealer:
             if (segment := TakenSegment.take(place)) is not None:
                 with segment:
                     sealed += self._seal(segment, place, destination, erasures)
-        self._send_counts(destination)
+        if not any(place.exists() for place in self._waiting.segments):
+            self._send(self._waiting, destination)
+            self._waiting = None
         return sealed
 
     def _seal(
@@ -105,22 +115,43 @@ class Sealer:
         segment.remove()
         return 1
 
-    def _send_counts(self, destination: Destination) -> None:
-        for place in sorted(self._spool.glob("*.counts")):
-            final = has_ended(place)  # asked first: what is counted later is not final
-            with suppress(FileNotFoundError):  # another sealer was faster
-                counts = read_counts(place)
-                if counts.get("counts") and counts != self._sent.get(place.stem):
-                    path = layout.counts_file(counts["server"], place.stem)
-                    destination.put(path, json.dumps(counts).encode())
-                    self._sent[place.stem] = counts
-                if final:
-                    self._sent.pop(place.stem, None)
-                    place.unlink()
+    def _send(self, counted: "_Counted", destination: Destination) -> None:
+        """Send counts whose rows are all at the destination."""
+        for place, (counts, final) in counted.counts.items():
+            if counts.get("counts") and counts != self._sent.get(place.stem):
+                path = layout.counts_file(counts["server"], place.stem)
+                destination.put(path, json.dumps(counts).encode())
+                self._sent[place.stem] = counts
+            if final:
+                self._sent.pop(place.stem, None)
+                place.unlink(missing_ok=True)
         for place in self._spool.glob(".*.counts"):
             with suppress(FileNotFoundError):
                 if _now() - place.stat().st_mtime > _NEVER_NAMED_SECONDS:
                     place.unlink()
+
+
+class _Counted(NamedTuple):
+    """What was counted at one moment, and the segments that have the rows.
+
+    Attributes:
+        counts: The counts of each file, and whether its process had ended by then.
+        segments: The segments of the spool, which must be sealed before the counts are sent:
+            otherwise `cloche log check` would miss rows that are only on their way.
+    """
+
+    counts: dict[Path, tuple[dict[str, Any], bool]]
+    segments: list[Path]
+
+    @classmethod
+    def of(cls, spool: Path) -> "_Counted":
+        """Read the counts of a spool; rows are appended before they are counted."""
+        counts = {}
+        for place in sorted(spool.glob("*.counts")):
+            final = has_ended(place)  # asked first: what is counted later is not final
+            with suppress(FileNotFoundError):  # another sealer was faster
+                counts[place] = read_counts(place), final
+        return cls(counts, sorted(spool.glob("*.segment")))
 
 
 def _is_due(place: Path, older_than: float) -> bool:

@@ -87,9 +87,8 @@ class _Chunk:
         found: dict[str, pa.Array] = {}
         for name in _FIELDS:
             if name in _REPEATED:
-                cells = fields[name]
-                if name in _EMPTY_IS_NULL:
-                    cells = [cell or None for cell in cells]
+                empty_is_null = name in _EMPTY_IS_NULL
+                cells = [cell or None for cell in fields[name]] if empty_is_null else fields[name]
                 kind = pa.int64() if name == "received_at" else COLUMNS.field(name).type
                 found[name] = pa.array(cells, kind).take(pa.array(of_request))
         found["row"] = pa.array(np.arange(len(of_request)) - np.repeat(begins, sizes), pa.int32())

@@ -22,6 +22,7 @@ from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
+from cloche.serving.dispatch.log_tags import LogTags
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.replica_names import ReplicaNames
@@ -90,7 +91,7 @@ async def serving_runtime(
         tracing.opened() as traces,
         served_models(settings, uris, processes, metrics, make=make) as models,
     ):
-        state = StatePages(models, metrics)
+        state = StatePages(models, metrics, log_state(settings))
         async with request_handling(
             settings, hosts, models, metrics, state=state, traces=traces
         ) as runtime:
@@ -108,11 +109,13 @@ async def served_models(
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
     replica_names = ReplicaNames(settings.named_replicas)
+    log_tags = LogTags(registry, settings.log)
 
     async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
         models.set_warning(replica_names.warning(name, resolved, (one.name for one in models)))
         async with fetches:
             fetched = [await _fetch(settings, processes, one) for one in resolved.with_stages]
+        log_tags.write(resolved)
         return make(name, resolved, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:
@@ -137,6 +140,7 @@ async def served_models(
             if listing is not None:
                 listing.cancel()
             await models.close()
+            await log_tags.close()
             await registry.close()
             await processes.close()
 
@@ -257,6 +261,11 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         return StagedPool([*before, pool], settings.load_timeout)
 
     return make
+
+
+def log_state(settings: Settings) -> dict[str, str] | None:
+    """What `/readyz` says of the prediction log; None without one."""
+    return {"destination": settings.log, "promise": settings.log_promise} if settings.log else None
 
 
 async def _fetch(settings: Settings, processes: Processes, resolved: ResolvedVersion) -> Fetched:

@@ -10,11 +10,13 @@ host gets a key that is derived for its model, with which nobody finds the hashe
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from cloche.values.keyed_hashes import derived_key
 
 DESTINATION_NAME = "destination.txt"
 ALL_INPUTS = ("all",)
@@ -74,23 +76,12 @@ class LogPlan:
         return cls(**{**fields, **lists, "key": bytes.fromhex(fields["key"])})
 
 
-def derived_key(secret: bytes, model: str) -> bytes:
-    """The key of the hashes of a model."""
-    return hmac.digest(secret, f"model {model}".encode(), "sha256")
-
-
-def keyed_hash(key: bytes, cell: Any) -> str | None:
-    """The hash of a cell's text, in hexadecimal digits; None for a missing cell."""
-    if cell is None or cell != cell:  # noqa: PLR0124  # NaN
-        return None
-    return hmac.digest(key, str(cell).encode(errors="surrogatepass"), "sha256").hex()
-
-
 def spool_folder(root: Path, destination: str) -> Path:
     """The folder of a destination's spool."""
     return root / hashlib.sha256(destination.encode()).hexdigest()[:16]
 
 
+@cache
 def door(protocol: str) -> str:
     """How the log names the way by which a request came: its protocol, and whether over gRPC."""
     over_grpc = protocol.removesuffix("_grpc")

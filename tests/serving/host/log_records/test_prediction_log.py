@@ -13,8 +13,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, Schema
 
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import compile_decoder
-from cloche.serving.host.prediction_log import PredictionLog
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Answer, Item, LogCounts, LogNote
 from cloche.serving.spool.counters import read_counts
