@@ -15,7 +15,7 @@ from cloche.serving.api.exchange import Exchange
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Answer, LogCounts, LogNote
 from cloche.serving.spool.counters import Counters
-from cloche.serving.spool.log_plan import LogPlan, door
+from cloche.serving.spool.log_plan import LogPlan, door_name
 from cloche.serving.spool.segment import DISK_FULL, ERROR, SPOOL_FULL, NotSpooled, SegmentWriter
 from cloche.serving.web.asgi import HeaderList, HttpError
 
@@ -95,7 +95,7 @@ class FrontLog:
         self._failures.setdefault(version, []).append((
             exchange.id.decode("latin-1"), note.received_at, 0, outcome.status, outcome.code,
             None, (request and request.arm.decode()) or "production",
-            door(exchange.target.protocol.name), max(1, request.attempts if request else 1),
+            door_name(exchange.target.protocol.name), max(1, request.attempts if request else 1),
             self._plan.sample, int(queued * 1e6), 0,
             note.prediction_id.decode("latin-1") or None, None,
         ))  # fmt: skip

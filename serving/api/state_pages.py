@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -69,7 +70,7 @@ class StatePages:
     async def _readyz(self, _: Scope, send: Send) -> None:
         ready = self._models.ready
         models = {model.name: model.describe() for model in self._models}
-        body = {
+        body: dict[str, Any] = {
             "ready": ready,
             "draining": self._models.draining,
             "follows": self._models.alias or None,

@@ -95,7 +95,7 @@ def prepare_scorer(
     decoder = compile_decoder(model.metadata)
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     if log is not None:
-        log.watch(model)
+        log.capture_inputs(model)
     scorer = HostScorer(model, decoder, accelerated, name=name, version=version, log=log)
     request_body = _serving_example(path)
     if request_body is None and example is not None:

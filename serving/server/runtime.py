@@ -23,7 +23,6 @@ from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
 from cloche.serving.clouds.routes import CloudRoutes
-from cloche.serving.dispatch.log_tags import LogTags
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
 from cloche.serving.dispatch.replica_names import ReplicaNames
@@ -44,6 +43,7 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.server.log_tags import LogTags
 from cloche.serving.server.sealing_process import sealing
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts

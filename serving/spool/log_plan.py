@@ -82,7 +82,7 @@ def spool_folder(root: Path, destination: str) -> Path:
 
 
 @cache
-def door(protocol: str) -> str:
+def door_name(protocol: str) -> str:
     """How the log names the way by which a request came: its protocol, and whether over gRPC."""
     over_grpc = protocol.removesuffix("_grpc")
     return protocol if over_grpc == protocol else f"grpc {over_grpc}"

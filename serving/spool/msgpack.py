@@ -12,6 +12,8 @@ try:
 except ImportError:  # the environment of a version may lack it
     msgspec = None  # type: ignore[assignment]
 
+__all__ = ["Ext", "PlainExt", "encode", "encode_plainly", "msgspec"]
+
 
 class PlainExt(NamedTuple):
     """A value of a type that MessagePack does not have: the type's code, and bytes."""

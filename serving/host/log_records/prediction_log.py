@@ -29,7 +29,7 @@ from cloche.serving.spool.log_plan import (
     BEST_EFFORT,
     MACHINE,
     LogPlan,
-    door,
+    door_name,
 )
 from cloche.serving.spool.segment import DISK_FULL, ERROR, SPOOL_FULL, NotSpooled, SegmentWriter
 from cloche.values.keyed_hashes import keyed_hash
@@ -110,7 +110,7 @@ class PredictionLog:
     def _keeps(self, name: str) -> bool:
         return self._keeps_all or name in self._kept
 
-    def watch(self, model: PyFuncModel) -> None:
+    def capture_inputs(self, model: PyFuncModel) -> None:
         """Note what the model's own function gets, which MLflow has made of a request."""
         if self._segments is None:
             self.describe(model.metadata)
@@ -243,8 +243,8 @@ class PredictionLog:
             ids: Any = note.prediction_id.decode("latin-1") if note.prediction_id else None
             requests.append((
                 item.id, note.received_at, end - start, answer.status, reason, predictor,
-                ARMS[note.arm], door(item.protocol), note.attempt, sample, note.queue_us, model_us,
-                ids if named is None else named[start:end],
+                ARMS[note.arm], door_name(item.protocol), note.attempt, sample, note.queue_us,
+                model_us, ids if named is None else named[start:end],
                 None if about is None else about[start:end],
             ))  # fmt: skip
         return requests

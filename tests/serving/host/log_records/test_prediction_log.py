@@ -51,7 +51,7 @@ class Host:
             json.loads(json.dumps(told.for_version("m", "1", "d").to_json()))
         ))  # fmt: skip
         model = PyFuncModel(Model(signature=SIGNATURE), Doubles(shape))
-        self.log.watch(model)
+        self.log.capture_inputs(model)
         self.scorer = HostScorer(model, compile_decoder(model.metadata), None, log=self.log)
 
     def score(self, *items: Item) -> tuple[list[Answer], LogCounts]:
