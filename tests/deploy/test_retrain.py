@@ -80,4 +80,4 @@ def test_the_commands_take_what_the_loop_gives_them(retrain):
             selection = parse_source(parsed["data"], now=datetime.now(UTC))
             assert selection.until - selection.since == timedelta(days=90)
         else:
-            assert PromotionRequest(on=parsed["on"]).live == f"since={day(7)}"
+            assert PromotionRequest(on=parsed["on"]).on == f"live?since={day(7)}"

@@ -45,7 +45,6 @@ Example:
   cloche promote flight-delay --dry-run
   cloche promote flight-delay
   cloche promote flight-delay --version 2
-  cloche promote flight-delay --on 'live?since=2026-01-01'
   cloche promote churn --policy churn-gate.yaml
   cloche promote flight-delay --force \\
     --reason "the holdout is stale, agreed with operations"

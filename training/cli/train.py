@@ -28,8 +28,6 @@ Example:
     --set estimator.params.learning_rate=0.1
   cloche train churn.yaml --data 'exports/churn-*.parquet'
   cloche train flights --explain
-  cloche train churn.yaml --data 'log:churn?since=2026-01-01' \\
-    --min-labels 500 --cool-down 7
 """
 
 

@@ -54,11 +54,6 @@ class PromotionRequest:
             raise ValueError(f"--on {self.on}: versions are judged on live, or on live?since=DAY")
         check_extra_names(self.host_env)
 
-    @property
-    def live(self) -> str | None:
-        """Which logged rows to judge on, as the query of a log; None for the holdout."""
-        return None if self.on is None else self.on.partition("?")[2]
-
     def importing(self) -> AbstractContextManager[None]:
         """Begin the imports of the processes that measure, unless each has its own environment."""
         local = self.env_manager == LOCAL
