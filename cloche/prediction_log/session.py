@@ -19,7 +19,7 @@ from cloche.prediction_log.errors import LogError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "1GB"
+MEMORY = "700MB"  # with Python and Arrow a process stays below 1 GB
 _DOWNLOADS = 8
 _BATCH = 500  # files named in one statement: a longer one takes DuckDB's parser long
 
