@@ -4,16 +4,16 @@ It knows neither sockets nor signals, so `cloche serve` and a program that mount
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
-from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
 from cloche.serving.api.front_log import FrontLog
 from cloche.serving.api.labels import LabelSpool
@@ -22,6 +22,7 @@ from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
+from cloche.serving.arms.shadow_copies import ShadowCopies
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
@@ -51,11 +52,7 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_SHADOW = (
-    f"A {SHADOW} is not served with --workers: start the server with --workers 1, or take the "
-    f"alias {SHADOW} away."
-)
-_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
+_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)  # of all workers
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -103,7 +100,8 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
-    canary_arms: type[Arms] = Arms,
+    arms: type[Arms] = Arms,
+    copies: type[ShadowCopies] = ShadowCopies,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
@@ -123,9 +121,8 @@ async def served_models(
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
         return ProductionModel(
-            uri, registry, metrics, make=fetch_and_make_pool, canary_arms=canary_arms,
-            no_shadow="" if settings.workers == 1 else _NO_SHADOW,
-        )  # fmt: skip
+            uri, registry, metrics, make=fetch_and_make_pool, arms=arms, copies=copies
+        )
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
@@ -245,7 +242,10 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             and plan.for_version(resolved.model or name, resolved.version, resolved.digest),
         )
         if low_priority:
-            own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
+            queue = QueueLimits(
+                *(math.ceil(one / settings.workers) for one in astuple(_SHADOW_QUEUE))
+            )
+            own = replace(own, low_priority=True, queue=queue)
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
             retry=resolved.retry,
