@@ -67,7 +67,7 @@ _PIPE_WIDTH = 160
     "--on",
     metavar="ROWS",
     show_default="the holdout",
-    help="live or live?since=DAY: logged, labelled rows that neither version was trained on.",
+    help="Judge on live, or live?since=DAY: logged, labelled rows that no version was trained on.",
 )
 @click.option(
     "--policy",
