@@ -1,7 +1,7 @@
 """The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused or a rollout was aborted,
-4 done with rows in quarantine, 5 the prediction log lacks rows.
+4 done with rows in quarantine, 5 the prediction log lacks rows, 6 a training was put off.
 """
 
 import gc
@@ -107,12 +107,14 @@ def exit_code(error: Exception) -> int | None:
         GateRefusal,
         RecipeError,
         RolloutAborted,
+        TrainingPostponed,
     )
     from cloche.up.errors import ServiceError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
         (RolloutAborted, 3),
+        (TrainingPostponed, 6),
         (RecipeError, 2),
         (ModelUriError, 2),
         (SettingsError, 2),

@@ -14,6 +14,7 @@ ACCELERATED_REASON = "cloche.accelerated_reason"  # of a run: why there is no tw
 PROMOTED_AT = "cloche.promoted_at"
 PROMOTED_BY = "cloche.promoted_by"
 REASON = "cloche.reason"
+TRAINED_UNTIL = "cloche.trained_until"  # of a run on logged rows: when the last one was received
 REPLACED_AT = "cloche.replaced_at"
 BEFORE = "cloche.before"  # the URI of the stage before the version
 BEFORE_PREVIOUS = "cloche.before_previous"  # the stage before it until its stage changed; JSON

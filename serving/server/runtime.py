@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cloche.registry.env_manager import LOCAL
 from cloche.serving.api.app import App
 from cloche.serving.api.front_log import FrontLog
+from cloche.serving.api.labels import LabelSpool
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
@@ -152,11 +153,13 @@ async def request_handling(
     access = Authentication(settings.api_keys)
     plan = settings.log_plan
     log = FrontLog(plan, metrics) if plan is not None else None
+    labels = LabelSpool(plan) if plan is not None else None
     observer = RequestObserver(settings, metrics, traces, log)
     predictions = PredictionService(settings, deadlines, observer)
     app = App(
         models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
+        labels=labels, max_body=settings.max_body,
     )  # fmt: skip
     fast_path = None
     if settings.cloud_contract is None:  # a cloud's routes must not be bypassed
@@ -173,6 +176,8 @@ async def request_handling(
         timer.cancel()
         if log is not None:
             log.close()
+        if labels is not None:
+            labels.close()
 
 
 def make_processes(settings: Settings, relay: socket.socket | None = None) -> Processes:
