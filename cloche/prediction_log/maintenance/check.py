@@ -118,7 +118,7 @@ class Report:
             "doubled": self.doubled,
             "sums": [
                 {
-                    **key._asdict(),
+                    **dict(zip(Key._fields, key, strict=True)),
                     **{name: sums.counted[name] for name in (
                         "answered", "failed", "computed", "logged", "sampled_out")},
                     "dropped": sums.dropped, "in_files": sums.in_files,
