@@ -125,6 +125,6 @@ def _log_plan(settings: Settings) -> LogPlan | None:
         folder=str(spool_folder(root.absolute(), settings.log)), server=settings.log_server,
         promise=settings.log_promise, inputs=settings.log_inputs, hashed=settings.log_hash,
         id_column=settings.log_id, subject=settings.log_subject, sample=settings.log_sample,
-        spool_bytes=settings.log_spool_size, seal_seconds=settings.log_seal_interval,
+        spool_bytes=settings.log_spool_size,
         key=settings.log_key.encode(),
     )  # fmt: skip

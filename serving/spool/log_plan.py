@@ -37,7 +37,6 @@ class LogPlan:
         subject: The column with whom a row is about; empty for none.
         sample: The probability with which a request is kept.
         spool_bytes: How large the spool may become.
-        seal_seconds: How long a segment is open.
         key: The key of hashes; the secret itself until `for_version` derives the model's.
         model: The name of the registered model, or under which it is served.
         version: The number of the version.
@@ -53,7 +52,6 @@ class LogPlan:
     subject: str = ""
     sample: float = 1.0
     spool_bytes: int = 1 << 30
-    seal_seconds: float = 60.0
     key: bytes = field(default=b"", repr=False)
     model: str = ""
     version: str = ""
