@@ -78,7 +78,7 @@ class SegmentWriter:
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], *, spool_bytes: int,
-        segment_bytes: int = SEGMENT_BYTES,
+        segment_bytes: int = SEGMENT_BYTES, synced: bool = False,
     ) -> None:  # fmt: skip
         """Write nothing yet: a segment begins with its first record.
 
@@ -87,8 +87,11 @@ class SegmentWriter:
             header: The header of each segment; `started` is set for each anew.
             spool_bytes: How large the spool may become, with what all processes write.
             segment_bytes: The size at which a segment is closed.
+            synced: Whether a full segment is on the disk before it is closed, for callers that
+                `sync` what they have appended.
         """
         self._folder, self._header = folder, dict(header)
+        self._synced = synced
         self._spool_bytes, self._segment_bytes = spool_bytes, segment_bytes
         self._file = -1
         self._end = 0
@@ -115,6 +118,8 @@ class SegmentWriter:
             reason = DISK_FULL if error.errno in _FULL else ERROR
             raise NotSpooled(reason, f"{self._folder}: {error}") from error
         if self._end >= self._segment_bytes:
+            if self._synced:
+                self.sync()
             self.close()
 
     def sync(self) -> None:

@@ -94,7 +94,9 @@ class PredictionLog:
             "version": plan.version, "digest": plan.digest, "promise": plan.promise,
             "inputs": self._logged_types(metadata), "hashed": list(plan.hashed),
         }  # fmt: skip
-        self._segments = SegmentWriter(Path(plan.folder), header, spool_bytes=plan.spool_bytes)
+        self._segments = SegmentWriter(
+            Path(plan.folder), header, spool_bytes=plan.spool_bytes, synced=plan.promise == MACHINE
+        )
 
     def _logged_types(self, metadata: Model) -> list[list[str]]:
         schema = metadata.get_input_schema()
