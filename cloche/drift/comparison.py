@@ -141,6 +141,21 @@ def _worst(
     return max(judged, key=lambda one: one.share)
 
 
+def change(
+    first: Mapping[str, Any], second: Mapping[str, Any], described: Mapping[str, Any]
+) -> float | None:
+    """Return the PSI between two counts of one column; None if one of them has no rows.
+
+    Args:
+        first: The counts of some rows, as `cloche.drift.statistics` makes them.
+        second: The counts of other rows.
+        described: The column in the profile, whose bins both have.
+    """
+    reference = _reference(described)
+    compared = distance(_bins(first, reference)[2], _bins(second, reference)[2])
+    return compared.psi if compared else None
+
+
 def _bins(
     found: Mapping[str, Any], reference: Mapping[str, Any]
 ) -> tuple[list[str], list[float], list[float]]:

@@ -1,0 +1,187 @@
+"""Checks of logged inputs and scores against the profile, and of inputs from day to day.
+
+A drifted column is one of which a day is unlike the days of training. That cannot see a feed that
+delivers yesterday's values: they are as usual, but for being those of the day before.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from cloche.drift.comparison import change, compare
+from cloche.drift.statistics import count_sample
+from cloche.training.monitor.alarms import Finding
+from cloche.training.monitor.limits import RARE, rare_value
+from cloche.training.monitor.logged_days import Log, inputs_of, outputs_of, sampled_evenly
+from cloche.training.monitor.version_reference import VersionReference
+
+COUNTED = 2048  # most rows of a day that are counted, as of a part of a batch job
+FEWEST = 50  # fewest rows of a day that is judged, as of the profile's days
+_SMALLEST_CHANGE = 1e-6
+_COMMON, _EXPECTED = 0.005, 10  # share in training, and rows of a day, of a value that must be there
+_LEAST_GONE = 0.005
+_ADVICE = {
+    "psi": "check the source of the column and what filters its rows",
+    "shift": "check the unit and the source of the column",
+    "outside": "check the unit, the spelling and the source of the column",
+    "missing": "check the feed that delivers the column",
+}
+_ADVICE_OF_SCORES = (
+    "the inputs tell whether the traffic changed; if none of them drifts, check the version: its "
+    "threshold and how it was made"
+)
+
+
+@dataclass(frozen=True)
+class InputChecks:
+    """The results for one version.
+
+    Attributes:
+        findings: What is beyond its limits.
+        drift: A row for each day and column or score: the measure that is largest beside its limit.
+        days: The days that were judged.
+    """
+
+    findings: tuple[Finding, ...]
+    drift: tuple[dict[str, Any], ...]
+    days: tuple[int, ...]
+
+    def unlike_training(self, day: int) -> list[str]:
+        """Return the inputs that lie outside of training on a day."""
+        return [
+            one["name"] for one in self.drift
+            if one["day"] == day and one["kind"] == "column" and one["verdict"] == "drifted"
+        ]  # fmt: skip
+
+
+def check_inputs(reference: VersionReference, log: Log, *, share: float) -> InputChecks:
+    """Check the days of a version; `share` is its part of the budget."""
+    profile, number = reference.profile or {}, reference.number
+    columns = profile.get("columns", {})
+    usual = _usual_days(reference, profile)
+    findings, table, days = list[Finding](), list[dict[str, Any]](), list[int]()
+    for one in log.days_of(number):
+        if one.rows < FEWEST or not profile:
+            continue
+        days.append(one.day)
+        today = _counts(log.rows_of(number, one.day), log.inputs, profile)
+        for row in _drift(today, profile, RARE * share):
+            table.append({"day": one.day, **row})
+            if row["verdict"] == "drifted":
+                findings.append(_drifted(row, number, one.day))
+        rare = RARE * share / max(len(columns), 1)
+        before = _counts(log.sample[log.sample["day"] == one.day - 1], log.inputs, profile)
+        for name, value in _changes(before, today, columns).items():
+            if name in usual.still and value * (excess := 1 / rare_value(usual.still[name], rare=rare)) > 1:
+                findings.append(
+                    Finding(
+                        "standstill", name, number, one.day, value * excess,
+                        f"its values are those of the day before (PSI {1 / value:.2g}; from day to "
+                        f"day it changes by at least {1 / max(usual.still[name]):.2g})",
+                        "check whether the feed of the column stands still or comes a day late",
+                    )
+                )  # fmt: skip
+        for name, gone in _gone(today, columns).items():
+            lost = sum(gone.values())
+            limit = max(_LEAST_GONE, rare_value(usual.gone.get(name, [0.0]), rare=rare))
+            if lost > limit:
+                values = ", ".join(gone)
+                findings.append(
+                    Finding(
+                        "gone", name, number, one.day, lost / limit,
+                        f"no row has {values}, which {lost:.1%} of the training rows have",
+                        f"check what filters the rows, and whether {values} is spelled otherwise",
+                    )
+                )  # fmt: skip
+    return InputChecks(tuple(findings), tuple(table), tuple(days))
+
+
+@dataclass(frozen=True)
+class _UsualDays:
+    """Column → what the days of the holdout had: 1 / PSI to the day before; share that was gone."""
+
+    still: dict[str, list[float]]
+    gone: dict[str, list[float]]
+
+
+def _usual_days(reference: VersionReference, profile: Mapping[str, Any]) -> _UsualDays:
+    still, gone = dict[str, list[float]](), dict[str, list[float]]()
+    if reference.holdout is None or reference.inputs is None:
+        return _UsualDays(still, gone)
+    columns = profile.get("columns", {})
+    names = [name for name in columns if name in reference.inputs.columns]
+    before: dict[str, Any] = {}
+    for _, rows in reference.inputs[names].groupby(reference.holdout.days):
+        chosen = rows.iloc[sampled_evenly(len(rows), COUNTED)]
+        today = count_sample(chosen, pa.table({}), dict(profile))
+        for name, value in _changes(before, today, columns).items():
+            still.setdefault(name, []).append(value)
+        for name, lost in _gone(today, columns).items():
+            gone.setdefault(name, []).append(sum(lost.values()))
+        before = today
+    return _UsualDays(still, gone)
+
+
+def _counts(rows: pd.DataFrame, inputs: tuple[str, ...], profile: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = rows.iloc[sampled_evenly(len(rows), COUNTED)]
+    outputs = outputs_of(chosen)
+    known = outputs[[name for name in outputs.columns if name in profile.get("scores", {})]]
+    scores = pa.Table.from_pandas(known, preserve_index=False)
+    return count_sample(inputs_of(chosen, inputs), scores, dict(profile))
+
+
+def _drift(
+    today: Mapping[str, Any], profile: Mapping[str, Any], rare: float
+) -> Iterator[dict[str, Any]]:
+    """Yield each column and score with its worst measure, judged by the days of training."""
+    pieces = profile.get("pieces") or {}
+    rows = pieces["day"]["rows"] if "day" in pieces else today["sampled"]
+    found = compare(today, profile, rows, rare=rare)
+    kept = ("name", "measure", "found", "usual", "red", "verdict", "share")
+    for kind in ("score", "column"):
+        for one in found[f"{kind}s"]:
+            most = max(one["bars"], key=lambda bar: abs(bar["after"] - (bar["before"] or 0.0)))
+            yield {"kind": kind, **{name: one[name] for name in kept}, "most": most}
+
+
+def _drifted(row: Mapping[str, Any], version: str, day: int) -> Finding:
+    most = row["most"]
+    usual = "" if row["usual"] is None else f", usually up to {row['usual']:.3g}"
+    says = (
+        f"{row['measure']} is {row['found']:.3g}{usual}, alarm above {row['red']:.3g} "
+        f"({most['label']}: {most['after']:.0%} of the rows, {most['before'] or 0.0:.0%} in training)"
+    )
+    advice = _ADVICE_OF_SCORES if row["kind"] == "score" else _ADVICE[row["measure"]]
+    return Finding("drift", row["name"], version, day, row["share"], says, advice)
+
+
+def _changes(
+    before: Mapping[str, Any], today: Mapping[str, Any], columns: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return how alike two days are, as 1 / PSI of each column."""
+    if not before.get("sampled"):
+        return {}
+    both = {n: (before["columns"][n], found) for n, found in today["columns"].items()}
+    changes = {name: change(*counts, columns[name]) for name, counts in both.items()}
+    return {n: 1 / max(psi, _SMALLEST_CHANGE) for n, psi in changes.items() if psi is not None}
+
+
+def _gone(today: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return column → value → share in training, of common values that no row has."""
+    found = {}
+    for name, counts in today["columns"].items():
+        known = columns[name].get("counts")
+        if not isinstance(known, dict):
+            continue
+        total = sum(known.values()) + columns[name]["other"] + columns[name]["missing"]
+        shares = {value: count / total for value, count in known.items()}
+        found[name] = {
+            value: share
+            for value, share in shares.items()
+            if share >= _COMMON and share * today["sampled"] >= _EXPECTED
+            and value not in counts["values"]
+        }  # fmt: skip
+    return found
