@@ -46,6 +46,7 @@ COMMANDS = {
     "train": "cloche.training.cli.train:train",
     "promote": "cloche.training.cli.promote:promote",
     "rollout": "cloche.training.cli.rollout:rollout",
+    "labels": "cloche.training.cli.labels:labels",
     "accelerate": "cloche.training.cli.accelerate:accelerate",
     "rollback": "cloche.training.cli.rollback:rollback",
     "status": "cloche.training.cli.status:status",
@@ -118,6 +119,14 @@ def exit_code(error: Exception) -> int | None:
         (ServingError, 1),
         (ServiceError, 1),
     ]
+    if "cloche.prediction_log" in sys.modules:
+        from cloche.prediction_log.destination import (  # noqa: PLC0415
+            DestinationFailed,
+            DestinationUnknown,
+        )
+        from cloche.prediction_log.errors import LogError  # noqa: PLC0415
+
+        codes += [(LogError, 1), (DestinationFailed, 1), (DestinationUnknown, 2)]
     if "mlflow.exceptions" in sys.modules:  # not imported: no such error, and an import is slow
         codes.append((sys.modules["mlflow.exceptions"].MlflowException, 1))
     return next((code for kind, code in codes if isinstance(error, kind)), None)
