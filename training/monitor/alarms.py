@@ -84,7 +84,9 @@ def day_text(day: int) -> str:
 
 
 def alarms_of(
-    findings: Iterable[Finding], judged: Mapping[tuple[str, str], list[int]], last: Mapping[str, int]
+    findings: Iterable[Finding],
+    judged: Mapping[tuple[str, str], list[int]],
+    last: Mapping[str, int],
 ) -> list[Alarm]:
     """Put findings together: subjects of one check that begin on the same day are one alarm.
 

@@ -5,7 +5,7 @@ delivers yesterday's values: they are as usual, but for being those of the day b
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -21,7 +21,10 @@ from cloche.training.monitor.version_reference import VersionReference
 COUNTED = 2048  # most rows of a day that are counted, as of a part of a batch job
 FEWEST = 50  # fewest rows of a day that is judged, as of the profile's days
 _SMALLEST_CHANGE = 1e-6
-_COMMON, _EXPECTED = 0.005, 10  # share in training, and rows of a day, of a value that must be there
+_COMMON, _EXPECTED = (
+    0.005,
+    10,
+)  # share in training, and rows of a day, of a value that must be there
 _LEAST_GONE = 0.005
 _ADVICE = {
     "psi": "check the source of the column and what filters its rows",
@@ -72,60 +75,77 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
             table.append({"day": one.day, **row})
             if row["verdict"] == "drifted":
                 findings.append(_drifted(row, number, one.day))
-        rare = RARE * share / max(len(columns), 1)
         before = _counts(log.sample[log.sample["day"] == one.day - 1], log.inputs, profile)
-        for name, value in _changes(before, today, columns).items():
-            if name in usual.still and value * (excess := 1 / rare_value(usual.still[name], rare=rare)) > 1:
-                findings.append(
-                    Finding(
-                        "standstill", name, number, one.day, value * excess,
-                        f"its values are those of the day before (PSI {1 / value:.2g}; from day to "
-                        f"day it changes by at least {1 / max(usual.still[name]):.2g})",
-                        "check whether the feed of the column stands still or comes a day late",
-                    )
-                )  # fmt: skip
-        for name, gone in _gone(today, columns).items():
-            lost = sum(gone.values())
-            limit = max(_LEAST_GONE, rare_value(usual.gone.get(name, [0.0]), rare=rare))
-            if lost > limit:
-                values = ", ".join(gone)
-                findings.append(
-                    Finding(
-                        "gone", name, number, one.day, lost / limit,
-                        f"no row has {values}, which {lost:.1%} of the training rows have",
-                        f"check what filters the rows, and whether {values} is spelled otherwise",
-                    )
-                )  # fmt: skip
+        rare = RARE * share / max(len(columns), 1)
+        for found in (*_standing_still(before, today, usual, rare), *_lost(today, usual, rare)):
+            findings.append(replace(found, version=number, day=one.day))
     return InputChecks(tuple(findings), tuple(table), tuple(days))
 
 
 @dataclass(frozen=True)
 class _UsualDays:
-    """Column → what the days of the holdout had: 1 / PSI to the day before; share that was gone."""
+    """What columns had on the days of the holdout.
 
+    Attributes:
+        columns: The columns in the profile.
+        still: Column → how alike each day was to the day before, as 1 / PSI.
+        gone: Column → the share in training of the common values that each day lacked.
+    """
+
+    columns: Mapping[str, Any]
     still: dict[str, list[float]]
     gone: dict[str, list[float]]
 
 
 def _usual_days(reference: VersionReference, profile: Mapping[str, Any]) -> _UsualDays:
-    still, gone = dict[str, list[float]](), dict[str, list[float]]()
-    if reference.holdout is None or reference.inputs is None:
-        return _UsualDays(still, gone)
     columns = profile.get("columns", {})
+    usual = _UsualDays(columns, {}, {})
+    if reference.holdout is None or reference.inputs is None:
+        return usual
     names = [name for name in columns if name in reference.inputs.columns]
     before: dict[str, Any] = {}
     for _, rows in reference.inputs[names].groupby(reference.holdout.days):
         chosen = rows.iloc[sampled_evenly(len(rows), COUNTED)]
         today = count_sample(chosen, pa.table({}), dict(profile))
-        for name, value in _changes(before, today, columns).items():
-            still.setdefault(name, []).append(value)
+        for name, value in _alikeness(before, today, columns).items():
+            usual.still.setdefault(name, []).append(value)
         for name, lost in _gone(today, columns).items():
-            gone.setdefault(name, []).append(sum(lost.values()))
+            usual.gone.setdefault(name, []).append(sum(lost.values()))
         before = today
-    return _UsualDays(still, gone)
+    return usual
 
 
-def _counts(rows: pd.DataFrame, inputs: tuple[str, ...], profile: Mapping[str, Any]) -> dict[str, Any]:
+def _standing_still(
+    before: Mapping[str, Any], today: Mapping[str, Any], usual: _UsualDays, rare: float
+) -> Iterator[Finding]:
+    """Yield the columns whose values are those of the day before."""
+    for name, value in _alikeness(before, today, usual.columns).items():
+        if name not in usual.still:
+            continue
+        limit = rare_value(usual.still[name], rare=rare)
+        if value > limit:
+            says = (
+                f"its values are those of the day before (PSI {1 / value:.2g}; from day to day it "
+                f"usually changes by {1 / max(usual.still[name]):.2g} or more)"
+            )
+            advice = "check whether the feed of the column stands still or comes a day late"
+            yield Finding("standstill", name, "", 0, value / limit, says, advice)
+
+
+def _lost(today: Mapping[str, Any], usual: _UsualDays, rare: float) -> Iterator[Finding]:
+    """Yield the columns in which no row has some value that is common in training."""
+    for name, gone in _gone(today, usual.columns).items():
+        lost = sum(gone.values())
+        limit = max(_LEAST_GONE, rare_value(usual.gone.get(name, [0.0]), rare=rare))
+        if lost > limit:
+            says = f"no row has {', '.join(gone)}, which {lost:.1%} of the training rows have"
+            advice = "check what filters the rows, and whether the values are spelled otherwise"
+            yield Finding("gone", name, "", 0, lost / limit, says, advice)
+
+
+def _counts(
+    rows: pd.DataFrame, inputs: tuple[str, ...], profile: Mapping[str, Any]
+) -> dict[str, Any]:
     chosen = rows.iloc[sampled_evenly(len(rows), COUNTED)]
     outputs = outputs_of(chosen)
     known = outputs[[name for name in outputs.columns if name in profile.get("scores", {})]]
@@ -150,15 +170,16 @@ def _drift(
 def _drifted(row: Mapping[str, Any], version: str, day: int) -> Finding:
     most = row["most"]
     usual = "" if row["usual"] is None else f", usually up to {row['usual']:.3g}"
+    before, after = most["before"] or 0.0, most["after"]
     says = (
         f"{row['measure']} is {row['found']:.3g}{usual}, alarm above {row['red']:.3g} "
-        f"({most['label']}: {most['after']:.0%} of the rows, {most['before'] or 0.0:.0%} in training)"
+        f"({most['label']}: {after:.0%} of the rows, in training {before:.0%})"
     )
     advice = _ADVICE_OF_SCORES if row["kind"] == "score" else _ADVICE[row["measure"]]
     return Finding("drift", row["name"], version, day, row["share"], says, advice)
 
 
-def _changes(
+def _alikeness(
     before: Mapping[str, Any], today: Mapping[str, Any], columns: Mapping[str, Any]
 ) -> dict[str, float]:
     """Return how alike two days are, as 1 / PSI of each column."""

@@ -15,7 +15,11 @@ import numpy as np
 
 CHECKS = ("drift", "standstill", "gone", "quality", "estimate", "slice", "labels")
 QUARTER = 90  # days, in which one false alarm is accepted
-WINDOWS = (1, 3, 7)  # days that are looked at together: a large fall shows at once, a small one late
+WINDOWS = (
+    1,
+    3,
+    7,
+)  # days that are looked at together: a large fall shows at once, a small one late
 RARE = 1 / (QUARTER * len(CHECKS))
 """The accepted chance of a false alarm of one check on one day."""
 

@@ -13,7 +13,7 @@ import pandas as pd
 from cloche.prediction_log.columns import INPUT, OUTPUT
 from cloche.prediction_log.destination import Destination
 from cloche.prediction_log.reading import VIEW, LoggedPredictions, Selection, read_log
-from cloche.prediction_log.session import quoted
+from cloche.prediction_log.session import literal, quoted
 
 DAY_ROWS = 10_000  # most rows of a version and day that are read
 MOST_ROWS = 200_000  # most rows of all days and versions together
@@ -118,11 +118,13 @@ def _sampled(
     names += [name for name in logged.columns if name.startswith(OUTPUT)]
     listed = ", ".join(map(quoted, ["version", "inclusion", "label", "label_number", *names]))
     shares = " ".join(
-        f"WHEN version = '{one.version}' AND {_DAY} = {one.day} THEN {_PARTS * most // one.rows}"
+        f"WHEN version = {literal(one.version)} AND {_DAY} = {one.day} "
+        f"THEN {_PARTS * most // one.rows}"
         for one in days
         if one.rows > most
     )
-    where = f"hash(segment, place) % {_PARTS} < CASE {shares} ELSE {_PARTS} END" if shares else "true"
+    taken = f"CASE {shares} ELSE {_PARTS} END"
+    where = f"hash(segment, place) % {_PARTS} < {taken}" if shares else "true"
     frame: pd.DataFrame = logged.table(f"{_DAY} AS day, {listed}", where).to_pandas()
     return frame.reset_index(drop=True)
 

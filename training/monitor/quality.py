@@ -63,9 +63,7 @@ def measured(function: Callable[[Floats], float], weights: Floats) -> Measured:
     look at hundreds of windows.
     """
     groups = np.arange(len(weights)) % _GROUPS
-    left = np.array(
-        [function(np.where(groups == group, 0.0, weights)) for group in range(_GROUPS)]
-    )
+    left = np.array([function(np.where(groups == group, 0.0, weights)) for group in range(_GROUPS)])
     spread = float(((left - left.mean()) ** 2).sum() * (_GROUPS - 1) / _GROUPS)
     return Measured(function(weights), float(np.sqrt(spread)))
 
@@ -78,4 +76,3 @@ def slice_texts(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, "np.nd
         for name in columns
         if name in frame.columns
     }  # fmt: skip
-

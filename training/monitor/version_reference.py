@@ -88,6 +88,7 @@ def read_reference(
 ) -> VersionReference:
     """Fetch a version and have it predict its holdout; what fails is a note."""
     number = str(version.version)
+    folder.mkdir(parents=True)
     try:
         fetched = fetch(version, folder)
         policy = carried_policy(fetched.model.metadata)
@@ -154,7 +155,9 @@ def _intervals(
         found = client.get_run(run_id).data.metrics if run_id else {}
     except MlflowException:
         return {}
-    names = {metric: [f"holdout/{metric}{end}" for end in ("", "_low", "_high")] for metric in metrics}
+    names = {
+        metric: [f"holdout/{metric}{end}" for end in ("", "_low", "_high")] for metric in metrics
+    }
     return {
         metric: (found[keys[0]], found[keys[1]], found[keys[2]])
         for metric, keys in names.items()
