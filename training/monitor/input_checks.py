@@ -65,7 +65,8 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
     profile, number = reference.profile or {}, reference.number
     columns = profile.get("columns", {})
     usual = _usual_days(reference, profile)
-    findings, table, days = list[Finding](), list[dict[str, Any]](), list[int]()
+    findings, drifted = list[Finding](), list[Finding]()
+    table, days = list[dict[str, Any]](), list[int]()
     for one in log.days_of(number):
         if one.rows < FEWEST or not profile:
             continue
@@ -74,12 +75,23 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
         for row in _drift(today, profile, RARE * share):
             table.append({"day": one.day, **row})
             if row["verdict"] == "drifted":
-                findings.append(_drifted(row, number, one.day))
+                drifted.append(_drifted(row, number, one.day))
         before = _counts(log.sample[log.sample["day"] == one.day - 1], log.inputs, profile)
         rare = RARE * share / max(len(columns), 1)
         for found in (*_standing_still(before, today, usual, rare), *_lost(today, usual, rare)):
             findings.append(replace(found, version=number, day=one.day))
-    return InputChecks(tuple(findings), tuple(table), tuple(days))
+    return InputChecks((*_lasting(drifted), *findings), tuple(table), tuple(days))
+
+
+def _lasting(drifted: list[Finding]) -> Iterator[Finding]:
+    """Yield the findings of columns that drift on two of three days.
+
+    A storm or a record passes within a day, and a broken feed does not.
+    """
+    red = {(one.subject, one.day) for one in drifted}
+    for one in drifted:
+        if any((one.subject, one.day + away) in red for away in (-2, -1, 1, 2)):
+            yield one
 
 
 @dataclass(frozen=True)
