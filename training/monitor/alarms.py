@@ -63,7 +63,7 @@ class Alarm:
         """The alarm in one line."""
         parts = [
             f"version {self.version}, {', '.join(self.subjects)}: {'; '.join(self.says)}",
-            self.explained, self.advice,
+            capitalized(self.explained), capitalized(self.advice),
         ]  # fmt: skip
         return ". ".join(part for part in parts if part) + "."
 
@@ -76,6 +76,11 @@ class Alarm:
             "advice": self.advice, "explained": self.explained, "open": self.is_open,
             "text": self.text,
         }  # fmt: skip
+
+
+def capitalized(text: str) -> str:
+    """Return a text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def day_text(day: int) -> str:

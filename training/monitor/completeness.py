@@ -1,7 +1,7 @@
 """Which days have labels enough to be judged, by what older days had."""
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import median_low
 
 from cloche.training.monitor.logged_days import LoggedDay
 
@@ -21,7 +21,7 @@ def unfinished_days(days: Sequence[LoggedDay]) -> dict[int, str]:
     found = {}
     for at, one in enumerate(days):
         older = days[:at]
-        usual = median([other.coverage for other in older]) if older else _HALF / _MOSTLY
+        usual = median_low([other.coverage for other in older]) if older else _HALF / _MOSTLY
         if one.coverage >= _MOSTLY * usual and one.labelled:
             continue
         lags = [other.lag for other in older if other.lag is not None]

@@ -74,13 +74,20 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
         today = _counts(log.rows_of(number, one.day), log.inputs, profile)
         for row in _drift(today, profile, RARE * share):
             table.append({"day": one.day, **row})
-            if row["verdict"] == "drifted":
+            if _is_red(row):
                 drifted.append(_drifted(row, number, one.day))
         before = _counts(log.sample[log.sample["day"] == one.day - 1], log.inputs, profile)
         rare = RARE * share / max(len(columns), 1)
+        unlike = {row["name"] for row in table if row["day"] == one.day and _is_red(row)}
         for found in (*_standing_still(before, today, usual, rare), *_lost(today, usual, rare)):
-            findings.append(replace(found, version=number, day=one.day))
+            if found.check == "gone" or found.subject not in unlike:  # of what lies outside, the
+                # profile's bins show no change from day to day
+                findings.append(replace(found, version=number, day=one.day))
     return InputChecks((*_lasting(drifted), *findings), tuple(table), tuple(days))
+
+
+def _is_red(row: Mapping[str, Any]) -> bool:
+    return bool(row["verdict"] == "drifted")
 
 
 def _lasting(drifted: list[Finding]) -> Iterator[Finding]:
@@ -187,7 +194,8 @@ def _drifted(row: Mapping[str, Any], version: str, day: int) -> Finding:
         f"{row['measure']} is {row['found']:.3g}{usual}, alarm above {row['red']:.3g} "
         f"({most['label']}: {after:.0%} of the rows, in training {before:.0%})"
     )
-    advice = _ADVICE_OF_SCORES if row["kind"] == "score" else _ADVICE[row["measure"]]
+    measure = "missing" if most["label"] == "missing" else row["measure"]
+    advice = _ADVICE_OF_SCORES if row["kind"] == "score" else _ADVICE[measure]
     return Finding("drift", row["name"], version, day, row["share"], says, advice)
 
 

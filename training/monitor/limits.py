@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHECKS = ("drift", "standstill", "gone", "quality", "estimate", "slice", "labels")
+CHECKS = (
+    "drift", "standstill", "gone", "threshold", "quality", "estimate", "slice", "labels",
+)  # fmt: skip
 QUARTER = 90  # days, in which one false alarm is accepted
 WINDOWS = (
     1,

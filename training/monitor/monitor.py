@@ -33,6 +33,7 @@ from cloche.training.monitor.limits import CHECKS, QUARTER
 from cloche.training.monitor.logged_days import Log, inputs_of, outputs_of, read_days
 from cloche.training.monitor.quality import LabelledRows, goodness, signed, slice_texts
 from cloche.training.monitor.quality_checks import FEWEST, QualityChecks, check_quality
+from cloche.training.monitor.threshold_check import check_threshold
 from cloche.training.monitor.version_reference import (
     Probing,
     VersionReference,
@@ -87,7 +88,7 @@ def monitor(
         )
     known = {str(one.version): one for one in versions_of(client, selection.model)}
     with TemporaryDirectory(prefix="cloche-") as folder:
-        versions = []
+        versions = list[_Version]()
         for number in log.versions:
             say(f"measuring version {number}")
             reference = (
@@ -97,6 +98,8 @@ def monitor(
             )
             versions.append(_checked(reference, log, share=1 / len(log.versions)))
         findings = [f for one in versions for f in (*one.inputs.findings, *one.quality.findings)]
+        for before, one in zip([None, *versions], versions, strict=False):
+            findings += check_threshold(one.reference, before and before.reference, log)
         alarms = alarms_of(findings, _judged(versions), _last_days(log))
         say("looking where falls come from")
         alarms = [
@@ -172,7 +175,7 @@ def _judged(versions: Iterable[_Version]) -> dict[tuple[str, str], list[int]]:
     for one in versions:
         finished = set() if one.rows is None else set(one.rows.days.tolist()) - set(one.unfinished)
         for check in CHECKS:
-            of_inputs = check in ("drift", "standstill", "gone")
+            of_inputs = check in ("drift", "standstill", "gone", "threshold")
             found[check, one.reference.number] = (
                 list(one.inputs.days) if of_inputs else sorted(finished)
             )

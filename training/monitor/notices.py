@@ -10,6 +10,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from cloche.training.monitor.alarms import capitalized
 from cloche.training.monitor.monitor import open_alarms
 from cloche.training.names import MONITOR
 from cloche.values.passwords import without_password
@@ -25,7 +26,7 @@ def summary(document: Mapping[str, Any]) -> str:
     days = f"{document['first_day']} to {document['last_day']}"
     if not alarms:
         return f"{document['model']}, {days}: nothing is beyond its limit."
-    texts = " ".join(alarm["text"][:1].upper() + alarm["text"][1:] for alarm in alarms[:_SHOWN])
+    texts = " ".join(capitalized(alarm["text"]) for alarm in alarms[:_SHOWN])
     more = f" And {len(alarms) - _SHOWN} more." if len(alarms) > _SHOWN else ""
     count = "1 alarm" if len(alarms) == 1 else f"{len(alarms)} alarms"
     return f"{document['model']}, {days}: {count}. {texts}{more}"

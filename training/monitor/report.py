@@ -58,8 +58,8 @@ def quality_plot(document: Mapping[str, Any]) -> bytes:
     metrics = sorted({one["metric"] for one in document["versions"] if one["metric"]})
     quality.set(ylabel=", ".join(metrics) or "no metric")
     coverage.set(ylabel="labelled", ylim=(0, 1.05), yticks=[0, 1], yticklabels=["0 %", "100 %"])
-    locator = AutoDateLocator()
-    coverage.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    coverage.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     for axes in (quality, coverage):
         axes.spines[["top", "right"]].set_visible(False)
     if quality.get_legend_handles_labels()[0]:

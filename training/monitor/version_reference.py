@@ -137,6 +137,8 @@ def _days(client: MlflowClient, run_id: str | None, frame: pd.DataFrame) -> "np.
 
 
 def _time_column(client: MlflowClient, run_id: str | None) -> str | None:
+    if not run_id:
+        return None
     try:
         with TemporaryDirectory(prefix="cloche-") as folder:
             path = client.download_artifacts(run_id, "recipe.yaml", folder)

@@ -46,4 +46,4 @@ def test_an_alarm_about_a_version_that_answers_no_more_is_over():
 def test_the_text_names_version_column_day_amount_and_advice():
     (alarm,) = alarms(on(17))
 
-    assert alarm.text == "version 1, humidity: missing is 1 on 1970-01-18. check the feed."
+    assert alarm.text == "version 1, humidity: missing is 1 on 1970-01-18. Check the feed."

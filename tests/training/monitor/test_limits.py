@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cloche.training.monitor.limits import RARE, Measured, rare_value, usual_of
+from cloche.training.monitor.limits import CHECKS, QUARTER, RARE, Measured, rare_value, usual_of
 
 
 def windows(count: int, spread: float, seed: int = 0) -> list[Measured]:
@@ -13,11 +13,17 @@ def windows(count: int, spread: float, seed: int = 0) -> list[Measured]:
 
 
 @pytest.mark.parametrize("spread", [1.0, 5.0])
-def test_usual_days_of_a_year_raise_nothing_however_far_they_lie_apart(spread: float):
-    usual = usual_of(windows(60, spread), days=1)
-    assert usual is not None
+def test_usual_quarters_raise_as_many_alarms_as_the_budget_has_however_far_days_lie_apart(
+    spread: float,
+):
+    raised = 0
+    for seed in range(40):
+        usual = usual_of(windows(60, spread, seed), days=1)
+        assert usual is not None
+        quarter = windows(QUARTER, spread, 1_000 + seed)
+        raised += sum(usual.excess(one, rare=RARE) > 1 for one in quarter)
 
-    assert max(usual.excess(one, rare=RARE) for one in windows(365, spread, seed=1)) < 1
+    assert raised <= 2 * 40 / len(CHECKS)  # twice the share of one check in 40 quarters
 
 
 def test_a_fall_is_beyond_the_limit_and_a_rise_is_not():
