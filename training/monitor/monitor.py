@@ -98,8 +98,9 @@ def monitor(
             )
             versions.append(_checked(reference, log, share=1 / len(log.versions)))
         findings = [f for one in versions for f in (*one.inputs.findings, *one.quality.findings)]
-        for before, one in zip([None, *versions], versions, strict=False):
-            findings += check_threshold(one.reference, before and before.reference, log)
+        references = [one.reference for one in versions]
+        for before, reference in zip([None, *references], references, strict=False):
+            findings += check_threshold(reference, before, log)
         alarms = alarms_of(findings, _judged(versions), _last_days(log))
         say("looking where falls come from")
         alarms = [

@@ -217,7 +217,8 @@ def _evidence(rows: LabelledRows, shift: int) -> dict[int, float]:
 
 
 def _log_likelihood_ratio(pairs: Pairs, shift: int) -> float:
-    chances = np.clip(pairs.predictions.probabilities, _SMALLEST_CHANCE, 1 - _SMALLEST_CHANCE)
+    chances = np.asarray(pairs.predictions.probabilities)
+    chances = np.clip(chances, _SMALLEST_CHANCE, 1 - _SMALLEST_CHANCE)
     rows = np.arange(max(-shift, 0), len(pairs) - max(shift, 0))
     truth = pairs.truth[rows]
     return float((np.log(chances[rows + shift, truth]) - np.log(chances[rows, truth])).sum())
