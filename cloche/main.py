@@ -1,7 +1,7 @@
 """The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused or a rollout was aborted,
-4 done with rows in quarantine.
+4 done with rows in quarantine, 5 the prediction log lacks rows.
 """
 
 import gc
@@ -54,6 +54,7 @@ COMMANDS = {
     "serve": "cloche.serving.cli.serve:serve",
     "container": "cloche.serving.cli.container:container",
     "build": "cloche.serving.cli.build:build",
+    "log": "cloche.serving.cli.log:log",
     "score": "cloche.serving.cli.score:score",
     "report": "cloche.serving.cli.report:report",
     "doctor": "cloche.serving.cli.doctor:doctor",
@@ -135,7 +136,8 @@ def exit_code(error: Exception) -> int | None:
 
 def result_code(result: object) -> int:
     """Return the exit code of a command that succeeded."""
-    if isinstance(result, int):  # the exit code of options like `--help`, without standalone mode
+    # the exit code of options like `--help`, without standalone mode, and of `cloche log check`
+    if isinstance(result, int):
         return result
     if getattr(result, "alarms", 0):
         return 5

@@ -3,6 +3,7 @@
 They come from the command line and from environment variables.
 """
 
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from cloche.processes.child_variables import check_extra_names
 from cloche.registry.env_manager import LOCAL, default_cache
 from cloche.serving.cloud_contract import Contract
 from cloche.serving.errors import SettingsError
+from cloche.serving.spool.log_plan import PROCESS, LogPlan, spool_folder
 
 MIB = 1024 * 1024
 
@@ -55,6 +57,18 @@ class Settings:
     tls_key: Path | None = None
     access_log: bool = False
     cloud_contract: Contract | None = None
+    log: str = ""  # the destination of the prediction log; empty for none
+    log_inputs: tuple[str, ...] = ()  # columns, or all of them
+    log_hash: tuple[str, ...] = ()
+    log_id: str = ""
+    log_subject: str = ""
+    log_sample: float = 1.0
+    log_promise: str = PROCESS
+    log_spool: Path | None = None  # None: in the cache directory
+    log_spool_size: int = 1024 * MIB
+    log_seal_interval: float = 60.0
+    log_key: str = field(default="", repr=False)
+    log_server: str = field(default_factory=lambda: secrets.token_hex(8))  # the server's start
 
     def __post_init__(self) -> None:
         """Check the options that depend on each other or on the machine.
@@ -96,3 +110,21 @@ class Settings:
                 "too), and nobody would wait for such a prediction. Raise that one, or leave out "
                 "--predict-timeout: it is as long by default."
             )
+
+    @property
+    def log_plan(self) -> LogPlan | None:
+        """Where and what the processes of the server log; None if they log nothing."""
+        return _log_plan(self)
+
+
+def _log_plan(settings: Settings) -> LogPlan | None:
+    if not settings.log:
+        return None
+    root = settings.log_spool or settings.cache_directory / "spool"
+    return LogPlan(
+        folder=str(spool_folder(root.absolute(), settings.log)), server=settings.log_server,
+        promise=settings.log_promise, inputs=settings.log_inputs, hashed=settings.log_hash,
+        id_column=settings.log_id, subject=settings.log_subject, sample=settings.log_sample,
+        spool_bytes=settings.log_spool_size, seal_seconds=settings.log_seal_interval,
+        key=settings.log_key.encode(),
+    )  # fmt: skip

@@ -3,7 +3,6 @@
 Stores are configured by their usual environment variables, as for batch jobs.
 """
 
-import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -53,7 +52,8 @@ class Destination:
     """A destination, of which every method may raise `DestinationFailed`."""
 
     def __init__(self, uri: str, system: fs.FileSystem, root: str) -> None:
-        self.uri = uri
+        self.given = uri  # a local path is absolute
+        self.uri = uri.partition("?")[0].rstrip("/") or uri
         self.filesystem = system
         self.root = root.rstrip("/")
 
@@ -65,13 +65,13 @@ class Destination:
             DestinationUnknown: The kind of store is unknown, or its library is not installed.
             DestinationFailed: The store does not answer.
         """
-        given = uri.partition("?")[0].rstrip("/") or uri
         if "://" not in uri:
-            return cls(given, fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()))
+            path = str(Path(uri).expanduser().absolute())
+            return cls(path, fs.LocalFileSystem(), path)
         try:
-            return cls(given, *_store(uri))
+            return cls(uri, *_store(uri))
         except OSError as error:
-            raise DestinationFailed(_explained(given, error)) from error
+            raise DestinationFailed(_explained(uri.partition("?")[0], error)) from error
 
     def at(self, path: str) -> str:
         """Return the path of a file in `filesystem`."""
@@ -127,11 +127,6 @@ class Destination:
             yield
         except (OSError, pa.ArrowException) as error:
             raise DestinationFailed(_explained(self.shown(path), error)) from error
-
-
-def spool_name(uri: str) -> str:
-    """Return the name of the folder that a spool has for a destination."""
-    return hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
 
 
 def _store(uri: str) -> tuple[fs.FileSystem, str]:

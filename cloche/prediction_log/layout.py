@@ -10,7 +10,7 @@ _COMPACTED = "compacted"
 
 def model_folder(model: str) -> str:
     """Return the folder of a model's predictions."""
-    return f"model={_quoted(model)}"
+    return f"model={quoted(model)}"
 
 
 def day_folder(model: str, day: date) -> str:
@@ -79,11 +79,11 @@ def _part(path: str, name: str) -> str:
     return next((unquote(value) for key, _, value in parts if key == name), "")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Quote a name, so that it is one part of a path."""
     return quote(text, safe="")
 
 
 def _version(version: str) -> str:
     """Quote a version for the name of a file, in which a hyphen ends it."""
-    return _quoted(version).replace("-", "%2D")
+    return quoted(version).replace("-", "%2D")

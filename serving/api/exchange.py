@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloche.serving.api.route_target import RouteTarget
+from cloche.serving.processes.frames import LogNote
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.web.asgi import HeaderList, Scope, header_name, header_text
 from cloche.serving.web.request_headers import RequestHeaders
@@ -20,6 +21,7 @@ class Exchange:
         started: The time of arrival, on the loop's clock.
         serving: The version that served at that time; empty if none did.
         trace: The W3C trace context of the answer; empty for none.
+        log: What the prediction log needs to know; None if nothing is logged.
         request: The queued request; None if it was not queued.
     """
 
@@ -30,6 +32,7 @@ class Exchange:
     started: float
     serving: str
     trace: bytes
+    log: LogNote | None = None
     request: PredictionRequest | None = None
 
     @property

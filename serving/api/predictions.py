@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 
 from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.front_log import log_note
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Item
@@ -63,6 +64,7 @@ class PredictionService:
     def __init__(self, settings: Settings, deadlines: Deadlines, observer: RequestObserver) -> None:
         self.observer = observer
         self._settings = settings
+        self._log = observer.log
         self._deadlines = deadlines
         self._loop = asyncio.get_running_loop()
         pattern = f"{os.urandom(6).hex()}-%x".encode()
@@ -95,6 +97,7 @@ class PredictionService:
         return Exchange(
             target, scope, head, head.request_id or next(self._ids), self._loop.time(),
             model.current.version if model.current else "", head.traceparent,
+            None if self._log is None else log_note(scope["headers"]),
         )  # fmt: skip
 
     async def predict(
@@ -226,4 +229,6 @@ def item_of(exchange: Exchange, body: bytes) -> Item:
             "Inference-Header-Content-Length must be the length of the JSON that the body begins "
             "with.",
         )  # fmt: skip
-    return Item(head.content_type, body, exchange.id.decode(), protocol.name, size)
+    return Item(
+        head.content_type, body, exchange.id.decode(), protocol.name, size, log=exchange.log
+    )

@@ -9,6 +9,7 @@ import asyncio
 import logging
 
 from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.front_log import FrontLog
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.observability.tracing import Tracing
 from cloche.serving.processes.frames import Answer
@@ -24,12 +25,19 @@ class RequestObserver:
     """Makes the span, the metrics and the log line at the end of each prediction request.
 
     Whatever else must happen then belongs in `after_answer`.
+
+    Attributes:
+        log: The prediction log; None if there is none.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, tracing: Tracing | None,
+        log: FrontLog | None = None,
+    ) -> None:  # fmt: skip
         self._access_log = settings.access_log
         self._metrics = metrics
         self._tracing = tracing
+        self.log = log
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -39,6 +47,8 @@ class RequestObserver:
 
     def before_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
         """Observe a request whose answer is sent next, with the trace context that this sets."""
+        if self.log is not None:
+            self.log.before_answer(exchange, outcome)
         if self._tracing is not None:
             exchange.trace = self._tracing.record(
                 exchange.scope, outcome.status, exchange.started, exchange.request,

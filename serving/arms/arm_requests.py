@@ -1,9 +1,9 @@
 """Requests of a model that has a canary: attempts of the canary, and who receives the answers."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, Answer
+from cloche.serving.processes.frames import MODEL_FAILED, NOT_FINITE, Answer, Item
 from cloche.serving.queue.prediction_request import (
     CLIENT_LEFT,
     CUT_OFF,
@@ -32,6 +32,19 @@ def failure(answer: Answer) -> str:
     if answer.status >= 400:
         return REFUSED
     return "not finite" if answer.body_type & NOT_FINITE else ""
+
+
+def item_for_arm(item: Item, arm: str, *, before: int = 0, **changes: Any) -> Item:
+    """The item of a request as an arm gets it, logged as that arm's.
+
+    Args:
+        item: The item of the client's request.
+        arm: The arm.
+        before: The attempts with which the arm's request begins.
+        changes: Other fields of the item that differ.
+    """
+    note = None if item.log is None else item.log.for_arm(arm, before)
+    return item._replace(log=note, **changes)
 
 
 def _unmarked(answer: Answer) -> Answer:
@@ -112,7 +125,7 @@ class CanaryAttempt:
         self._timer = loop.call_at(deadline, self._expire)
         self._attempt: PredictionRequest | None = PredictionRequest(
             rows=original.rows, size=original.size, arrived=original.arrived, deadline=deadline,
-            item=original.item._replace(mark_failures=True),
+            item=item_for_arm(original.item, CANARY, before=1, mark_failures=True),
             receiver=self, client_left=original.client_left,
             attempts=1,  # so that the loss of its host ends it, and production is asked
         )  # fmt: skip

@@ -14,6 +14,7 @@ from cloche.serving.arms.arm_requests import (
     PRODUCTION,
     CanaryAttempt,
     ProductionReceiver,
+    item_for_arm,
 )
 from cloche.serving.arms.routing_key import caller_of, routing_key
 from cloche.serving.dispatch.served_pool import RequestPool, RequestTaker, ServedPool
@@ -74,7 +75,9 @@ class Arms:
     ) -> bool:  # fmt: skip
         """Queue a request for one of the arms; False when the queue is full."""
         if by_name:
-            request.arm = (CANARY if pool is self.pool else PRODUCTION).encode()
+            arm = CANARY if pool is self.pool else PRODUCTION
+            request.arm = arm.encode()
+            request.item = item_for_arm(request.item, arm)
             return pool.submit(request)
         key = routing_key(headers, request_id)
         caller = caller_of(key, request_id)

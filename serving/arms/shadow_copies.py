@@ -14,7 +14,7 @@ from cloche.rollout.assignment import position
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.registry_keys import SHADOW
 from cloche.rollout.server_counts import ServerCounts
-from cloche.serving.arms.arm_requests import ENDINGS, LOST, failure
+from cloche.serving.arms.arm_requests import ENDINGS, LOST, failure, item_for_arm
 from cloche.serving.dispatch.served_pool import Arms, RequestPool, RequestTaker
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import DIFFERS, Answer, Expected, Item
@@ -84,6 +84,7 @@ class ShadowCopies:
         """Queue a request, whose copy goes to the shadow later; False when the queue is full."""
         if by_name and pool is self.pool:
             request.arm = SHADOW.encode()
+            request.item = item_for_arm(request.item, SHADOW)
             return pool.submit(request)
         if not by_name and (place := position(self._model, self._salt, request_id)) < self.percent:
             again = place < self.percent * _BASELINE_PART
@@ -120,7 +121,7 @@ class ShadowCopies:
         expected = Expected(answer.body, answer.json_size, self.tolerance)
         request = PredictionRequest(
             rows=rows, size=len(item.body) + len(answer.body), arrived=now, deadline=math.inf,
-            item=item._replace(mark_failures=True, expected=expected),
+            item=item_for_arm(item, arm, before=1, mark_failures=True, expected=expected),
             receiver=_CopyReceiver(self, arm, now), client_left=lambda: False,
             attempts=1,  # so that the loss of its host ends it
         )  # fmt: skip
@@ -170,6 +171,14 @@ class ShadowCopies:
 
     def _drop(self, reason: str) -> None:
         self._metrics.shadow_dropped.labels(self._model, self.pool.version, reason).inc()
+
+
+def combined_arms(canary: Arms | None, shadow: ShadowCopies | None) -> Arms | None:
+    """Return what requests pass through beside a canary, a shadow, or both; None beside neither."""
+    if shadow is None:
+        return canary
+    shadow.canary = canary
+    return shadow
 
 
 class _CopiedRequest:

@@ -16,6 +16,7 @@ from cloche.serving.processes.cpu_count import cores
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.server.lifecycle import run
 from cloche.serving.settings import MIB, Settings
+from cloche.serving.spool.log_plan import PROMISES
 
 _DEFAULTS: dict[str, Any] = {one.name: one.default for one in fields(Settings)}
 _POSITIVE = click.IntRange(min=1)
@@ -210,6 +211,67 @@ class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of c
 )
 @click.option("--tls-certificate", type=_FILE, help="PEM file with the certificate chain.")
 @click.option("--tls-key", type=_FILE, help="PEM file with its private key.")
+@click.option(
+    "--log",
+    default="",
+    metavar="DESTINATION",
+    help="Keep a row of every prediction, in Parquet, under this folder or URL (s3://…, and others "
+    "that batch jobs take).",
+)
+@click.option(
+    "--log-inputs",
+    default="",
+    metavar="all|A,B,…",
+    help="The input columns that are kept with the predictions.",
+)
+@click.option(
+    "--log-hash",
+    default="",
+    metavar="A,B,…",
+    help="Those of them that are kept as a keyed hash; needs a secret in CLOCHE_LOG_KEY.",
+)
+@click.option(
+    "--log-id",
+    default="",
+    metavar="COLUMN",
+    help="The input column with the caller's name for each prediction, to which the truth is "
+    "joined later; else the header X-Prediction-Id names the request's.",
+)
+@click.option(
+    "--log-subject",
+    default="",
+    metavar="COLUMN",
+    help="The input column with the person whom a row is about, kept as a keyed hash, so that the "
+    "person's rows can be erased; needs CLOCHE_LOG_KEY.",
+)
+@_setting(
+    "--log-sample",
+    click.FloatRange(0, 1, min_open=True),
+    "SHARE",
+    "The share of the requests that are kept; each row says it.",
+)
+@click.option(
+    "--log-promise",
+    type=click.Choice(PROMISES),
+    default=_DEFAULTS["log_promise"],
+    help="What a row that was answered survives: process, a killed server; machine, also a crash "
+    "of the system; best-effort, neither.",
+)
+@click.option(
+    "--log-spool",
+    type=click.Path(file_okay=False, path_type=Path),
+    show_default="in the cache directory",
+    metavar="DIR",
+    help="Local folder where rows wait for the destination.",
+)
+@click.option(
+    "--log-spool-size",
+    default=_DEFAULTS["log_spool_size"] // MIB,
+    type=_POSITIVE,
+    metavar="MIB",
+    help="MiB that rows may take while they wait; more are dropped, and counted.",
+)
+@_setting("--log-seal-interval", _SECONDS, "SECONDS", "How often rows go to the destination.")
 @click.option("--access-log", is_flag=True, help="Log every prediction request.")
 @click.option(
     "--log-format",
@@ -235,6 +297,10 @@ def settings_of(
     max_host_memory: int,
     allowed_hosts: str,
     replicas: dict[str, int],
+    log: str = "",
+    log_inputs: str = "",
+    log_hash: str = "",
+    log_spool_size: int = _DEFAULTS["log_spool_size"] // MIB,
     **options: Any,
 ) -> Settings:
     """Make the settings from options and environment variables.
@@ -254,6 +320,11 @@ def settings_of(
         api_keys=_api_keys(api_keys_file),
         allowed_hosts=_split(allowed_hosts),
         webhook_secret=os.environ.get("CLOCHE_WEBHOOK_SECRET", ""),
+        log=log if "://" in log else log and str(Path(log).absolute()),
+        log_inputs=_split(log_inputs),
+        log_hash=_split(log_hash),
+        log_spool_size=log_spool_size * MIB,
+        log_key=os.environ.get("CLOCHE_LOG_KEY", ""),
     )
 
 

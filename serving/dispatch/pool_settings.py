@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloche.serving.queue.batching_queue import BatchLimits, QueueLimits
+from cloche.serving.spool.log_plan import LogPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,7 @@ class PoolSettings:
         low_priority: Whether the hosts yield to all others, because nobody waits for their answers.
         twin: The digest of the accelerated twin that may answer; empty for none.
         as_stage: Whether the version answers with tables for the next version of a staged pool.
+        log: Where and what its hosts log; None for nothing.
     """
 
     replicas: int
@@ -27,3 +29,4 @@ class PoolSettings:
     low_priority: bool = False
     twin: str = ""
     as_stage: bool = False
+    log: LogPlan | None = None

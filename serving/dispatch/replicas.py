@@ -146,12 +146,14 @@ class Replicas:
 
     async def _load_one(self, *, twin_first: bool = False, low_priority: bool = False) -> Replica:
         replica = await self._spawn()
-        version = {
+        version: dict[str, Any] = {
             "path": str(self._path), "twin": self._settings.twin,
             "as_stage": self._settings.as_stage,
             "twin_first": twin_first, "low_priority": low_priority,
             "stays_low": self._settings.low_priority, **self._label,
         }  # fmt: skip
+        if self._settings.log is not None:
+            version["log"] = self._settings.log.to_json()
         try:
             self.description = await replica.load(version, self._label, self._settings.load_timeout)
         except BaseException:

@@ -69,6 +69,7 @@ class VersionPool:
         self._scheduled_dispatch: asyncio.Handle | None = None
         self._batch_seconds = 0.0
         self._loop = asyncio.get_running_loop()
+        self._metrics = metrics
         self._rows = metrics.rows.labels(**label)
         self._accelerated_rows = metrics.accelerated_rows.labels(**label)
         self._batch_rows = metrics.batch_rows.labels(**label)
@@ -222,6 +223,9 @@ class VersionPool:
         for request in batch:
             request.note_sent(now)
             self._queue_seconds.observe(now - request.arrived)
+            if (note := request.item.log) is not None:
+                note.attempt = request.attempts - note.before
+                note.queue_us = int((now - request.arrived) * 1e6)
         self._running[replica] = batch
         replica.score(
             [one.item for one in batch],
@@ -298,6 +302,8 @@ class VersionPool:
         self._batch_rows.observe(rows)
         self._predict_seconds.observe(result.predict_seconds)
         self._batch_seconds = result.total_seconds
+        if result.logged is not None:
+            self._metrics.count_logged(self.model, self.version, result.logged)
 
     def _end_or_retry(self, batch: Sequence[PredictionRequest], error: HostFailed) -> None:
         """Give requests of a lost host to another one, each alone in a batch, or end them.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cloche.serving.host.answers.error_answers import RequestRefused
 from cloche.serving.host.codecs.mlflow import write_predictions
 from cloche.serving.host.instrumented_model import InstrumentedModel
-from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
+from cloche.serving.host.parsing.column_decoder import Column, ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.closeness import isclose
 from cloche.serving.host.predictors.prediction_writer import (
@@ -27,6 +27,8 @@ from cloche.values.redaction import trace
 
 _logger = logging.getLogger(__name__)
 
+Last = tuple[list[Column], Predicted] | None
+
 
 class TwinPredictor:
     """Answers requests by the accelerated twin.
@@ -34,13 +36,17 @@ class TwinPredictor:
     Attributes:
         seconds: The seconds spent in the graph since this was last set to 0.
         rows: The number of rows answered since this was last set to 0.
+        last: The columns and predictions of the last requests; None if there are none.
     """
+
+    name = "twin"
 
     def __init__(self, twin: Twin, decoder: ColumnDecoder) -> None:
         self._twin = twin
         self._decoder = decoder
         self.seconds = 0.0
         self.rows = 0
+        self.last: Last = None
 
     def agrees(self, model: "ModelPredictor", table: Table) -> bool:
         """Whether the twin answers `table` as the model does, or leaves it to the model.
@@ -69,6 +75,7 @@ class TwinPredictor:
         Raises:
             Exception: Any error of the graph.
         """
+        self.last = None
         if requests[0].table.params:  # only the model can interpret parameters
             return [None] * len(requests)
         columns = self._decoder.join([request.table for request in requests])
@@ -78,6 +85,7 @@ class TwinPredictor:
         finally:
             self.seconds += time.perf_counter() - started
         predicted = TwinPredictions(prediction)
+        self.last = columns, predicted
         sure = prediction.sure.tolist()
         all_sure = all(sure)
         answers: list[Answer | None] = []
@@ -94,11 +102,18 @@ class TwinPredictor:
 
 
 class ModelPredictor:
-    """Answers requests by the model, with the data frame that MLflow's enforcement would create."""
+    """Answers requests by the model, with the data frame that MLflow's enforcement would create.
+
+    Attributes:
+        last: The columns and predictions of the last requests; None if there are none.
+    """
+
+    name = "model"
 
     def __init__(self, model: InstrumentedModel, decoder: ColumnDecoder) -> None:
         self._model = model
         self._decoder = decoder
+        self.last: Last = None
 
     def answer(self, requests: Sequence[ParsedRequest]) -> list[Answer | None]:
         """Answer all requests; None for each of them if they must be scored one by one."""
@@ -113,13 +128,16 @@ class ModelPredictor:
         Raises:
             Exception: Any error of MLflow or the model.
         """
+        self.last = None
         tables = [request.table for request in requests]
         counts = [table.length for table in tables]
-        frame = self._decoder.frame(self._decoder.join(tables))
+        columns = self._decoder.join(tables)
+        frame = self._decoder.frame(columns)
         raw = self._model.predict_enforced(frame, tables[0].params)
         predicted = ModelPredictions(raw, sum(counts))
         if len(counts) > 1 and not predicted.divisible:
             return [None] * len(requests)
+        self.last = columns, predicted
         ends = list(itertools.accumulate(counts))
         return [
             _write_answer(request, predicted, end - count, end)

@@ -35,6 +35,7 @@ class InstrumentedModel:
         model_error: The exception of the model's own code on the last request, if any.
         failed_input: The input with which the model's own code failed.
         raw: The return value of the model on the last request.
+        sent: The parsed input of the last request, before MLflow's enforcement.
     """
 
     def __init__(self, model: PyFuncModel) -> None:
@@ -55,6 +56,7 @@ class InstrumentedModel:
         self.model_error: Exception | None = None
         self.failed_input: Any = None
         self.raw: Any = None
+        self.sent: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> list[Any]:
         """Predict for `data`, with MLflow's enforcement of the signature.
@@ -75,6 +77,7 @@ class InstrumentedModel:
         except RequestRefused as error:
             self.enforcement_error = error
             raise
+        self.sent = data
         started = time.perf_counter()
         try:
             with thread_limits.for_rows(self.rows):

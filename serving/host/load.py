@@ -13,6 +13,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.host import frameworks
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import (
     ColumnDecoder,
     compile_decoder,
@@ -38,8 +39,9 @@ class LoadRefused(Exception):
 
 
 def load(
-    path: Path, *, twin: str = ANY, name: str = "", version: str = "", as_stage: bool = False
-) -> LoadedVersion:
+    path: Path, *, twin: str = ANY, name: str = "", version: str = "", as_stage: bool = False,
+    log: PredictionLog | None = None,
+) -> LoadedVersion:  # fmt: skip
     """Load and warm up the version at `path`.
 
     Args:
@@ -48,6 +50,7 @@ def load(
         name: The name by which the model is served.
         version: The number of the version.
         as_stage: Whether it answers with tables for the next version, which no protocol writes.
+        log: The prediction log; None for none.
 
     Returns:
         The version's scorer, and its description for the front.
@@ -62,13 +65,15 @@ def load(
             "--env-manager uv, or install what it asks for.", ", ".join(unmet),
         )  # fmt: skip
     return prepare_scorer(
-        frameworks.load(path), path, twin=twin, name=name, version=version, as_stage=as_stage
-    )
+        frameworks.load(path), path, twin=twin, name=name, version=version, as_stage=as_stage,
+        log=log,
+    )  # fmt: skip
 
 
 def prepare_scorer(
     model: PyFuncModel, path: Path, *, twin: str = "", name: str = "", version: str = "",
     as_stage: bool = False, example: Callable[[], str] | None = None,
+    log: PredictionLog | None = None,
 ) -> LoadedVersion:  # fmt: skip
     """Create the scorer of a loaded version, and check that it answers its input example.
 
@@ -80,6 +85,7 @@ def prepare_scorer(
         version: The number of the version.
         as_stage: Whether it answers with tables for the next version, which no protocol writes.
         example: The function that returns a request body, for versions without an input example.
+        log: The prediction log; None for none.
 
     Raises:
         LoadRefused: The version cannot score the example.
@@ -88,7 +94,9 @@ def prepare_scorer(
         logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn for each request
     decoder = compile_decoder(model.metadata)
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
-    scorer = HostScorer(model, decoder, accelerated, name=name, version=version)
+    if log is not None:
+        log.capture_inputs(model)
+    scorer = HostScorer(model, decoder, accelerated, name=name, version=version, log=log)
     request_body = _serving_example(path)
     if request_body is None and example is not None:
         request_body = example()
@@ -100,8 +108,9 @@ def prepare_scorer(
 
 
 def load_twin_first(
-    path: Path, *, twin: str, name: str, version: str, as_stage: bool
-) -> tuple[TwinFirstScorer, dict[str, Any]] | None:
+    path: Path, *, twin: str, name: str, version: str, as_stage: bool,
+    log: PredictionLog | None = None,
+) -> tuple[TwinFirstScorer, dict[str, Any]] | None:  # fmt: skip
     """Create a scorer that answers by the twin while the version is loaded in a thread.
 
     Returns:
@@ -116,9 +125,13 @@ def load_twin_first(
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     if decoder is None or accelerated is None or not accelerated.proven_here:
         return None
+    if log is not None:
+        log.describe(metadata)
     scorer = TwinFirstScorer(
-        metadata, decoder, accelerated, name=name, version=version,
-        load=lambda: load(path, twin=twin, name=name, version=version, as_stage=as_stage),
+        metadata, decoder, accelerated, name=name, version=version, log=log,
+        load=lambda: load(
+            path, twin=twin, name=name, version=version, as_stage=as_stage, log=log
+        ),
     )  # fmt: skip
     if (example := _serving_example(path)) is not None:
         item = Item(JSON, example.encode(), as_table=as_stage)

@@ -14,6 +14,7 @@ from typing import Any
 
 from cloche.processes import supervisor
 from cloche.serving.host.load import load, load_twin_first
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
 from cloche.serving.processes import priority
@@ -21,10 +22,12 @@ from cloche.serving.processes.frames import (
     FrameReader,
     Kind,
     ProtocolError,
+    Result,
     control,
     read_batch,
     result,
 )
+from cloche.serving.spool.log_plan import LogPlan
 
 _CHUNK = 1 << 18
 _logger = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ def serve(front: socket.socket) -> None:
         if kind is Kind.CHECK:
             host.send(result(scorer.check()))
         elif kind is Kind.BATCH:
-            host.send(result(scorer.score(read_batch(payload))))
+            host.answer(scorer.score(read_batch(payload)))
         else:
             raise ProtocolError(f"A loaded host takes batches and checks, not {kind.name}.")
 
@@ -64,6 +67,19 @@ class _Host:
     def __init__(self, front: socket.socket) -> None:
         self._front = front
         self._lock = threading.Lock()
+        self._log: PredictionLog | None = None
+
+    def answer(self, answers: Result) -> None:
+        """Send the answers to a batch, and log them: before, so that no answer is without its rows.
+
+        What the log has no promise for is written after.
+        """
+        if (log := self._log) is None:
+            self.send(result(answers))
+            return
+        counted = log.before_answer(answers.predict_seconds)
+        self.send(result(answers._replace(logged=counted)))
+        log.write(answers.predict_seconds)
 
     def send(self, frame: bytes) -> None:
         """Send a frame; any thread may call this."""
@@ -74,9 +90,11 @@ class _Host:
     def load(self, request: dict[str, Any]) -> HostScorer | TwinFirstScorer | None:
         """Load the version in the front's message; None if it cannot be loaded."""
         path = Path(request["path"])
+        if "log" in request:
+            self._log = PredictionLog(LogPlan.from_json(request["log"]))
         known = {
             "twin": request["twin"], "name": request["model"], "version": request["version"],
-            "as_stage": request["as_stage"],
+            "as_stage": request["as_stage"], "log": self._log,
         }  # fmt: skip
         if request["stays_low"]:
             priority.lower()

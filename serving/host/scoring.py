@@ -31,6 +31,7 @@ from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
 from cloche.serving.host.instrumented_model import InstrumentedModel
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
@@ -41,6 +42,7 @@ from cloche.serving.processes.frames import Answer, Item, Result
 from cloche.values.redaction import describe_error, trace
 
 _OK = 200
+MODEL_FAILED_CODE = "MODEL_FAILED"  # the reason in the prediction log; clients are told less
 _MISFIT = (
     "What the stage before {} answers does not fit its signature ({}). Promote a pair that fits."
 )
@@ -52,7 +54,7 @@ class HostScorer:
 
     def __init__(
         self, model: PyFuncModel, decoder: ColumnDecoder | None, twin: Twin | None, *,
-        name: str = "", version: str = "",
+        name: str = "", version: str = "", log: PredictionLog | None = None,
     ) -> None:  # fmt: skip
         """Create the codecs and predictors; some protocols repeat name and version in answers."""
         self.model = model
@@ -60,6 +62,7 @@ class HostScorer:
         self._codecs = codecs(model.metadata, decoder, name=name, version=version)
         self._decoder = decoder
         self._types = decoder.types if decoder is not None else []
+        self._names = decoder.names if decoder is not None else []
         self._joins = decoder is not None
         self._encoding_error: Exception | None = None
         self._model_predictor = (
@@ -69,6 +72,8 @@ class HostScorer:
             TwinPredictor(twin, decoder) if decoder is not None and twin is not None else None
         )
         self._title = title(name, version)
+        self._log = log
+        self._refusal = ""  # why the last request scored alone was refused, without its values
         self._example: Item | None = None
         self._checks_alone = False
 
@@ -167,10 +172,11 @@ class HostScorer:
                 groups.setdefault(key, []).append((position, request))
         for group in groups.values():
             positions, requests = zip(*group, strict=True)
-            for position, answer in zip(positions, self._score_joined(requests), strict=True):
+            joined = self._score_joined(requests, [items[position] for position in positions])
+            for position, answer in zip(positions, joined, strict=True):
                 answers[position] = answer
         complete = [
-            self._score_alone(item) if answer is None else answer
+            self._answer_alone(item) if answer is None else answer
             for item, answer in zip(items, answers, strict=True)
         ]
         if any(item.expected for item in items):
@@ -196,7 +202,9 @@ class HostScorer:
         except Exception:  # noqa: BLE001  # the error occurs again, and is reported, alone
             return None
 
-    def _score_joined(self, requests: Sequence[ParsedRequest]) -> Sequence[Answer | None]:
+    def _score_joined(
+        self, requests: Sequence[ParsedRequest], items: Sequence[Item]
+    ) -> Sequence[Answer | None]:
         """Answer joined requests; None for those that must be scored alone."""
         answers: list[Answer | None] = [None] * len(requests)
         for predictor in (self._twin_predictor, self._model_predictor):
@@ -205,12 +213,29 @@ class HostScorer:
                 predicted = predictor.answer([requests[position] for position in unanswered])
                 for position, answer in zip(unanswered, predicted, strict=True):
                     answers[position] = answer
+                if self._log is not None and predictor.last is not None:
+                    columns, predictions = predictor.last
+                    self._log.add_joined(
+                        [items[position] for position in unanswered], predicted,
+                        [requests[position].table.length for position in unanswered],
+                        columns=dict(zip(self._names, columns, strict=True)),
+                        predicted=predictions, predictor=predictor.name,
+                    )  # fmt: skip
         return answers
+
+    def _answer_alone(self, item: Item) -> Answer:
+        """Score one request alone, log it, and return its answer."""
+        answer = self._score_alone(item)
+        if self._log is not None:
+            model = self._instrumented
+            self._log.add_alone(item, answer, model.sent, model.raw, self._refusal)
+        return answer
 
     def _score_alone(self, item: Item) -> Answer:
         """Score one request alone, and return its answer."""
         self._instrumented.reset()
         self._encoding_error = None
+        self._refusal = ""
         codec = self._codecs[item.protocol]
         try:
             if item.table or item.as_table:
@@ -219,10 +244,13 @@ class HostScorer:
                 answer = codec.score_alone(item, self._instrumented)
         except (RequestRefused, UnsupportedMediaType) as error:
             misfit = item.table and error is self._instrumented.enforcement_error
+            self._refusal = "MISFIT" if misfit else getattr(error, "code", "UNSUPPORTED_MEDIA_TYPE")
             return codec.error_answer(self._misfit(item, error) if misfit else error)
         except Exception as error:  # noqa: BLE001  # a model may raise anything, and the host must answer
-            answer = codec.error_answer(self._client_error(codec, item, error))
+            refusal = self._client_error(codec, item, error)
+            answer = codec.error_answer(refusal)
             failed = self._instrumented.model_error is not None
+            self._refusal = MODEL_FAILED_CODE if failed else refusal.code
             return marked_answers.as_failure(answer) if item.mark_failures and failed else answer
         if not item.mark_failures:
             return answer

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.scoring import HostScorer
@@ -38,11 +39,12 @@ class TwinFirstScorer:
         load: Callable[[], LoadedVersion],
         name: str,
         version: str,
+        log: PredictionLog | None = None,
     ) -> None:
         """Start to load the version by `load` in a thread."""
         self._loaded: Future[LoadedVersion] = Future()
         loading = cast("PyFuncModel", LoadingModel(metadata, self._model))
-        self._by_twin = HostScorer(loading, decoder, twin, name=name, version=version)
+        self._by_twin = HostScorer(loading, decoder, twin, name=name, version=version, log=log)
         self._load = load
         threading.Thread(target=self._run, name="load", daemon=True).start()
 

@@ -14,6 +14,7 @@ from cloche.serving.observability.fast_metrics import (
     FastCounter,
     FastHistogram,
 )
+from cloche.serving.processes.frames import LogCounts
 
 _SECONDS = (
     .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
@@ -162,6 +163,24 @@ class Metrics:
             (*_VERSION, "reason"),
             registry=self.registry,
         )
+        self.logged_rows = FastCounter(
+            "cloche_log_rows", "Rows of the prediction log that were written.", _VERSION,
+            registry=self.registry,
+        )  # fmt: skip
+        self.log_dropped = FastCounter(
+            "cloche_log_dropped",
+            "Rows of the prediction log that were dropped, by reason.",
+            (*_VERSION, "reason"),
+            registry=self.registry,
+        )
+
+    def count_logged(self, model: str, version: str, counted: LogCounts) -> None:
+        """Count rows of the prediction log."""
+        if counted.logged:
+            self.logged_rows.labels(model, version).inc(counted.logged)
+        for reason, rows in zip(counted._fields[1:], counted[1:], strict=True):
+            if rows:
+                self.log_dropped.labels(model, version, reason.replace("_", " ")).inc(rows)
 
     def count_request(self, model: str, version: str, status: int, seconds: float) -> None:
         """Count one prediction request that was answered."""

@@ -10,6 +10,7 @@ import enum
 import json
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 HEADER = struct.Struct("!BI")
@@ -18,13 +19,17 @@ MAX_PAYLOAD = 0xFFFF_FFFF
 _COUNT = struct.Struct("!I")
 _ITEM = struct.Struct("!BHHII")
 _STAGED = struct.Struct("!I??IId")  # after the body of an item of a stage or of an arm
-_IS_STAGED = 0x80  # in the length of the protocol's name
+_LOGGED = struct.Struct("!QQBBH")  # after the body of an item that is logged
+_IS_STAGED, _IS_LOGGED = 0x80, 0x40  # in the length of the protocol's name
+_NAME_LENGTH = 0x3F
 _OUTCOME = struct.Struct("!IddI")
 _ANSWER = struct.Struct("!HBIII")
+_LOG_COUNTS = struct.Struct("!4I")  # after the answers, of a host that logs them
 
 JSON_BODY, TEXT_BODY, BINARY_BODY, TABLE_BODY = 0, 1, 2, 3
 NOT_FINITE, MODEL_FAILED = 0x80, 0x40  # in the body type of answers to items with `mark_failures`
 DIFFERS = 0x20  # in the body type of answers to items with `expected`
+ARMS = ("production", "canary", "shadow", "baseline")
 
 
 class Kind(enum.IntEnum):
@@ -63,6 +68,31 @@ class Expected(NamedTuple):
 _NOTHING = Expected(b"", 0, 0.0)
 
 
+@dataclass(slots=True)
+class LogNote:
+    """What the prediction log needs to know of a request, and only the front knows.
+
+    Attributes:
+        received_at: The time of its arrival, in microseconds since 1970 in UTC.
+        prediction_id: The caller's name for its prediction; empty for none.
+        arm: The arm that is asked, as a position in `ARMS`.
+        attempt: The number of hosts that have received the request, with this one.
+        queue_us: The time from its arrival to this host, in microseconds.
+        before: The attempts with which the request began, so that fewer are left; only in a front.
+    """
+
+    received_at: int
+    prediction_id: bytes = b""
+    arm: int = 0
+    attempt: int = 1
+    queue_us: int = 0
+    before: int = 0
+
+    def for_arm(self, arm: str, before: int) -> "LogNote":
+        """The note of the request as an arm gets it, after `before` attempts that are no hosts'."""
+        return LogNote(self.received_at, self.prediction_id, ARMS.index(arm), before=before)
+
+
 class Item(NamedTuple):
     """One request as the client sent it.
 
@@ -79,6 +109,7 @@ class Item(NamedTuple):
             a failure of the model as `MODEL_FAILED`.
         expected: The answer to compare with, for items with `mark_failures`. The body of the answer
             is not wanted then, but whether it `DIFFERS`.
+        log: What the prediction log needs to know; None if the request is not logged.
     """
 
     content_type: str
@@ -90,6 +121,16 @@ class Item(NamedTuple):
     as_table: bool = False
     mark_failures: bool = False
     expected: Expected | None = None
+    log: LogNote | None = None
+
+
+class LogCounts(NamedTuple):
+    """The rows of the prediction log that a host has written or dropped, since it last said so."""
+
+    logged: int = 0
+    spool_full: int = 0
+    disk_full: int = 0
+    error: int = 0
 
 
 class Answer(NamedTuple):
@@ -119,12 +160,14 @@ class Result(NamedTuple):
         predict_seconds: The part of that time spent in the model or its twin.
         accelerated_rows: The number of rows that the accelerated twin answered.
         answers: The answers in the order of the requests.
+        logged: The rows of the prediction log; None of a host that does not log.
     """
 
     total_seconds: float
     predict_seconds: float
     accelerated_rows: int
     answers: list[Answer]
+    logged: LogCounts | None = None
 
 
 def control(kind: Kind, message: dict[str, Any]) -> bytes:
@@ -146,14 +189,18 @@ def batch(items: Sequence[Item]) -> bytes:
         as_table,
         checked,
         wanted,
+        note,
     ) in items:
         spoken, media_type = protocol.encode(), content_type.encode("latin-1", "replace")
         known_as = request_id.encode("latin-1")
         staged = _IS_STAGED if as_table or table or checked else 0
-        head = _ITEM.pack(
-            len(spoken) | staged, len(media_type), len(known_as), len(body), json_size
-        )
+        marks = staged if note is None else staged | _IS_LOGGED
+        head = _ITEM.pack(len(spoken) | marks, len(media_type), len(known_as), len(body), json_size)
         parts += (head, spoken, media_type, known_as, body)
+        if note is not None:
+            named = note.prediction_id
+            about = note.received_at, note.queue_us, note.arm, note.attempt, len(named)
+            parts += (_LOGGED.pack(*about), named)
         if staged:
             expected = (
                 _NOTHING if wanted is None or as_table else wanted
@@ -175,6 +222,8 @@ def result(outcome: Result) -> bytes:
     ]
     for status, body_type, rows, body, json_size in outcome.answers:
         parts += (_ANSWER.pack(status, body_type, rows, len(body), json_size), body)
+    if outcome.logged is not None:
+        parts.append(_LOG_COUNTS.pack(*outcome.logged))
     return _framed(Kind.RESULT, parts)
 
 
@@ -197,9 +246,10 @@ def read_result(payload: bytes) -> Result:
                 raise ProtocolError("An answer is cut short.")
             answers.append(Answer(status, body_type, rows, body, json_size))
             offset += length
+        logged = LogCounts(*_LOG_COUNTS.unpack_from(payload, offset)) if payload[offset:] else None
     except struct.error as error:
         raise ProtocolError("A result is cut short.") from error
-    return Result(total_seconds, predict_seconds, accelerated, answers)
+    return Result(total_seconds, predict_seconds, accelerated, answers, logged)
 
 
 def _items(payload: bytes) -> Iterator[Item]:
@@ -210,14 +260,20 @@ def _items(payload: bytes) -> Iterator[Item]:
             payload, offset
         )
         protocol_at = offset + _ITEM.size
-        type_at = protocol_at + (protocol_length & ~_IS_STAGED)
+        type_at = protocol_at + (protocol_length & _NAME_LENGTH)
         id_at = type_at + type_length
         body_at = id_at + id_length
         end = body_at + body_length
+        note = None
+        if protocol_length & _IS_LOGGED:
+            received_at, queue_us, arm, attempt, length = _LOGGED.unpack_from(payload, end)
+            named_at = end + _LOGGED.size
+            end = named_at + length
+            note = LogNote(received_at, payload[named_at:end], arm, attempt, queue_us)
         item = Item(
-            payload[type_at:id_at].decode("latin-1"), payload[body_at:end],
+            payload[type_at:id_at].decode("latin-1"), payload[body_at:body_at + body_length],
             payload[id_at:body_at].decode("latin-1"), payload[protocol_at:type_at].decode("ascii"),
-            json_size,
+            json_size, log=note,
         )  # fmt: skip
         if protocol_length & _IS_STAGED:
             length, as_table, checked, expected, *known = _STAGED.unpack_from(payload, end)

@@ -30,10 +30,10 @@ def lowered() -> Iterator[None]:
         _renice(own)
 
 
-def lower() -> None:
+def lower(priority: int = _LOWEST) -> None:
     """Lower the priority of this process for good, for processor time and for memory."""
     if sys.platform == "linux":
-        _renice(_LOWEST)
+        _renice(priority)
         Path("/proc/self/oom_score_adj").write_text(_ENDED_FIRST)  # anybody may raise it
 
 

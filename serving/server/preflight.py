@@ -7,12 +7,17 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+from cloche.processes.private_folders import make_private
 from cloche.registry import env_manager
 from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.errors import ModelUriError, SettingsError
 from cloche.serving.registry.uri import ModelUri, parse
 from cloche.serving.settings import Settings
+from cloche.serving.spool.log_plan import ALL_INPUTS, DESTINATION_NAME, PROMISES
+
+_SHORTEST_LOG_KEY = 16
 
 
 def check(settings: Settings) -> list[ModelUri]:
@@ -108,10 +113,44 @@ def _check_tls(settings: Settings) -> None:
         ) from error
 
 
+def _check_log(settings: Settings) -> None:
+    """Check the options of the prediction log, and make its folder."""
+    if (plan := settings.log_plan) is None:
+        return
+    if settings.log_promise not in PROMISES:
+        raise SettingsError(
+            f"--log-promise {settings.log_promise}: there is no such promise. Choose one of "
+            f"{', '.join(PROMISES)}."
+        )
+    if not 0 < settings.log_sample <= 1:
+        raise SettingsError(
+            f"--log-sample {settings.log_sample:g}: the share must be above 0 and at most 1."
+        )
+    kept = settings.log_inputs
+    if kept != ALL_INPUTS and (hidden := set(settings.log_hash) - set(kept)):
+        raise SettingsError(
+            f"--log-hash names {', '.join(sorted(hidden))}, and --log-inputs does not: nothing of "
+            "them is kept. Name them there too."
+        )
+    if (settings.log_hash or settings.log_subject) and len(settings.log_key) < _SHORTEST_LOG_KEY:
+        option = "--log-hash" if settings.log_hash else "--log-subject"
+        raise SettingsError(
+            f"{option} needs a secret of at least {_SHORTEST_LOG_KEY} characters in the variable "
+            "CLOCHE_LOG_KEY, the same for all servers of the log: openssl rand -hex 32"
+        )
+    folder = Path(plan.folder)
+    try:
+        make_private(folder)
+        (folder / DESTINATION_NAME).write_text(settings.log)
+    except OSError as error:
+        raise SettingsError(f"--log-spool {folder}: {error.strerror}. Choose another.") from error
+
+
 CHECKS: dict[str, Callable[[Settings], None]] = {
     "TLS": _check_tls,
     "gRPC": _check_grpc,
     "environments": _check_environments,
     "cache": _check_cache,
+    "log": _check_log,
 }
 """The checks by their subject; each raises `SettingsError`."""

@@ -9,7 +9,6 @@ from cloche.prediction_log.destination import (
     DestinationFailed,
     DestinationUnknown,
     File,
-    spool_name,
 )
 
 
@@ -48,8 +47,3 @@ def test_an_unknown_kind_of_store_is_told() -> None:
     """It is a mistake of whoever typed it, not of the store."""
     with pytest.raises(DestinationUnknown, match="nowhere"):
         Destination.of("nowhere://bucket/log")
-
-
-def test_a_spool_has_one_folder_for_a_destination() -> None:
-    """A slash at the end makes no other one."""
-    assert spool_name("s3://team/log/") == spool_name("s3://team/log") != spool_name("s3://team/x")
