@@ -47,6 +47,7 @@ COMMANDS = {
     "promote": "cloche.training.cli.promote:promote",
     "rollout": "cloche.training.cli.rollout:rollout",
     "labels": "cloche.training.cli.labels:labels",
+    "monitor": "cloche.training.cli.monitor:monitor",
     "accelerate": "cloche.training.cli.accelerate:accelerate",
     "rollback": "cloche.training.cli.rollback:rollback",
     "status": "cloche.training.cli.status:status",
@@ -140,6 +141,8 @@ def result_code(result: object) -> int:
     # the exit code of options like `--help`, without standalone mode, and of `cloche log check`
     if isinstance(result, int):
         return result
+    if getattr(result, "alarms", 0):
+        return 5
     return 4 if getattr(result, "quarantined", 0) else 0
 
 

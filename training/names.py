@@ -19,6 +19,7 @@ REPLACED_AT = "cloche.replaced_at"
 BEFORE = "cloche.before"  # the URI of the stage before the version
 BEFORE_PREVIOUS = "cloche.before_previous"  # the stage before it until its stage changed; JSON
 STAGES = "cloche.stages"  # of an evidence run: the URIs of the stages that were judged
+MONITOR = "cloche.monitor"  # of a registered model: what `cloche monitor` found last; JSON
 
 # In a model's metadata: the key of its gate's policy, and the version of the policy's format.
 METADATA = "cloche"

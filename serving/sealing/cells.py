@@ -141,7 +141,7 @@ def _same(one: pa.Array, other: pa.Array) -> bool:
 def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
     """Numbers become numbers and moments moments; a text that reads as a number stays a text."""
     if pa.types.is_timestamp(target):
-        return pa.types.is_timestamp(source)
+        return bool(pa.types.is_timestamp(source))
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)]
     same: bool = pa.types.is_null(source) or pa.types.is_large_string(source)
     return all(numbers) or same
