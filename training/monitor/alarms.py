@@ -14,7 +14,7 @@ _OPEN = 3  # an alarm is open while one of so many last judged days has a findin
 
 
 @dataclass(frozen=True)
-class Finding:
+class Exceedance:
     """A number beyond its limit on one day.
 
     Attributes:
@@ -89,7 +89,7 @@ def day_text(day: int) -> str:
 
 
 def alarms_of(
-    findings: Iterable[Finding],
+    findings: Iterable[Exceedance],
     judged: Mapping[tuple[str, str], list[int]],
     last: Mapping[str, int],
 ) -> list[Alarm]:
@@ -100,10 +100,10 @@ def alarms_of(
         judged: Check and version → the days that were judged, in order.
         last: Version → the last day on which it answered.
     """
-    by_subject = defaultdict[tuple[str, str, str, str], list[Finding]](list)
+    by_subject = defaultdict[tuple[str, str, str, str], list[Exceedance]](list)
     for one in sorted(findings, key=lambda one: one.day):
         by_subject[one.check, one.version, one.advice, one.subject].append(one)
-    together = defaultdict[tuple[str, str, str, int], list[list[Finding]]](list)
+    together = defaultdict[tuple[str, str, str, int], list[list[Exceedance]]](list)
     for (check, version, advice, _), found in by_subject.items():
         for episode in _episodes(found):
             together[check, version, advice, episode[0].day].append(episode)
@@ -122,12 +122,12 @@ def alarms_of(
     )
 
 
-def _episodes(found: list[Finding]) -> list[list[Finding]]:
+def _episodes(found: list[Exceedance]) -> list[list[Exceedance]]:
     ends = [at for at, (a, b) in enumerate(pairwise(found), 1) if b.day - a.day > _APART]
     return [found[begin:end] for begin, end in pairwise([0, *ends, len(found)])]
 
 
-def _alarm(episodes: list[list[Finding]]) -> Alarm:
+def _alarm(episodes: list[list[Exceedance]]) -> Alarm:
     worst = [max(episode, key=lambda one: one.excess) for episode in episodes]
     worst.sort(key=lambda one: -one.excess)
     days = sorted({one.day for episode in episodes for one in episode})

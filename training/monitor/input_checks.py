@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cloche.drift.comparison import change, compare
 from cloche.drift.statistics import count_sample
-from cloche.training.monitor.alarms import Finding
+from cloche.training.monitor.alarms import Exceedance
 from cloche.training.monitor.limits import RARE, rare_value
 from cloche.training.monitor.logged_days import Log, inputs_of, outputs_of, sampled_evenly
 from cloche.training.monitor.version_reference import VersionReference
@@ -48,7 +48,7 @@ class InputChecks:
         days: The days that were judged.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[Exceedance, ...]
     drift: tuple[dict[str, Any], ...]
     days: tuple[int, ...]
 
@@ -65,7 +65,7 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
     profile, number = reference.profile or {}, reference.number
     columns = profile.get("columns", {})
     usual = _usual_days(reference, profile)
-    findings, drifted = list[Finding](), list[Finding]()
+    findings, drifted = list[Exceedance](), list[Exceedance]()
     table, days = list[dict[str, Any]](), list[int]()
     for one in log.days_of(number):
         if one.rows < FEWEST or not profile:
@@ -90,7 +90,7 @@ def _is_red(row: Mapping[str, Any]) -> bool:
     return bool(row["verdict"] == "drifted")
 
 
-def _lasting(drifted: list[Finding]) -> Iterator[Finding]:
+def _lasting(drifted: list[Exceedance]) -> Iterator[Exceedance]:
     """Yield the findings of columns that drift on two of three days.
 
     A storm or a record passes within a day, and a broken feed does not.
@@ -136,7 +136,7 @@ def _usual_days(reference: VersionReference, profile: Mapping[str, Any]) -> _Usu
 
 def _standing_still(
     before: Mapping[str, Any], today: Mapping[str, Any], usual: _UsualDays, rare: float
-) -> Iterator[Finding]:
+) -> Iterator[Exceedance]:
     """Yield the columns whose values are those of the day before."""
     for name, value in _alikeness(before, today, usual.columns).items():
         if name not in usual.still:
@@ -148,10 +148,10 @@ def _standing_still(
                 f"usually changes by {1 / max(usual.still[name]):.2g} or more)"
             )
             advice = "check whether the feed of the column stands still or comes a day late"
-            yield Finding("standstill", name, "", 0, value / limit, says, advice)
+            yield Exceedance("standstill", name, "", 0, value / limit, says, advice)
 
 
-def _lost(today: Mapping[str, Any], usual: _UsualDays, rare: float) -> Iterator[Finding]:
+def _lost(today: Mapping[str, Any], usual: _UsualDays, rare: float) -> Iterator[Exceedance]:
     """Yield the columns in which no row has some value that is common in training."""
     for name, gone in _gone(today, usual.columns).items():
         lost = sum(gone.values())
@@ -159,7 +159,7 @@ def _lost(today: Mapping[str, Any], usual: _UsualDays, rare: float) -> Iterator[
         if lost > limit:
             says = f"no row has {', '.join(gone)}, which {lost:.1%} of the training rows have"
             advice = "check what filters the rows, and whether the values are spelled otherwise"
-            yield Finding("gone", name, "", 0, lost / limit, says, advice)
+            yield Exceedance("gone", name, "", 0, lost / limit, says, advice)
 
 
 def _counts(
@@ -186,7 +186,7 @@ def _drift(
             yield {"kind": kind, **{name: one[name] for name in kept}, "most": most}
 
 
-def _drifted(row: Mapping[str, Any], version: str, day: int) -> Finding:
+def _drifted(row: Mapping[str, Any], version: str, day: int) -> Exceedance:
     most = row["most"]
     usual = "" if row["usual"] is None else f", usually up to {row['usual']:.3g}"
     before, after = most["before"] or 0.0, most["after"]
@@ -196,7 +196,7 @@ def _drifted(row: Mapping[str, Any], version: str, day: int) -> Finding:
     )
     measure = "missing" if most["label"] == "missing" else row["measure"]
     advice = _ADVICE_OF_SCORES if row["kind"] == "score" else _ADVICE[measure]
-    return Finding("drift", row["name"], version, day, row["share"], says, advice)
+    return Exceedance("drift", row["name"], version, day, row["share"], says, advice)
 
 
 def _alikeness(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cloche.training.evaluation.predictions import Floats, Pairs
-from cloche.training.monitor.alarms import Finding
+from cloche.training.monitor.alarms import Exceedance
 from cloche.training.monitor.estimate import Estimator
 from cloche.training.monitor.limits import RARE, WINDOWS, Measured, Usual, usual_of
 from cloche.training.monitor.quality import LabelledRows, goodness, measured, signed
@@ -46,7 +46,7 @@ class QualityChecks:
         slices: The slices in the last window, each with its metric and what is usual.
     """
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Exceedance, ...] = ()
     usual: dict[int, Usual] = field(default_factory=dict)
     slices: tuple[dict[str, Any], ...] = ()
 
@@ -68,7 +68,7 @@ def check_quality(
     if holdout is None or not len(rows):
         return QualityChecks()
     number, rare = reference.number, RARE * share / len(WINDOWS)
-    found = list[Finding]()
+    found = list[Exceedance]()
 
     def realised(some: LabelledRows) -> Callable[[Floats], float]:
         return goodness(metric, some)
@@ -78,7 +78,7 @@ def check_quality(
         center = signed(metric) * usual[window.days].center
         here = signed(metric) * value.value
         says = f"{metric} is {here:.4f}{_TOGETHER[window.days]}, usually {center:.4f}"
-        found.append(window.finding("quality", metric, number, says))
+        found.append(window.exceedance("quality", metric, number, says))
     if estimator is not None:
         alike = rows.take(np.isin(rows.days, list(estimated_days)))
 
@@ -87,7 +87,7 @@ def check_quality(
 
         for window, value in _beyond(alike, gap, _usual(holdout, gap), rare):
             says = f"{metric} is {value.value:+.4f} beside its estimate{_TOGETHER[window.days]}"
-            found.append(window.finding("estimate", metric, number, says))
+            found.append(window.exceedance("estimate", metric, number, says))
     slices, wrong = _check_slices(reference, rows, rare=RARE * share)
     found += [*wrong, *_check_order(holdout, rows, number, rare=RARE * share)]
     return QualityChecks(tuple(found), usual, slices)
@@ -101,8 +101,8 @@ class _Window:
     days: int
     excess: float
 
-    def finding(self, check: str, subject: str, version: str, says: str) -> Finding:
-        return Finding(check, subject, version, self.last, self.excess, says, _ADVICE[check])
+    def exceedance(self, check: str, subject: str, version: str, says: str) -> Exceedance:
+        return Exceedance(check, subject, version, self.last, self.excess, says, _ADVICE[check])
 
 
 def _usual(holdout: LabelledRows, function: Function) -> dict[int, Usual]:
@@ -135,7 +135,7 @@ def _beyond(
 
 def _check_slices(
     reference: VersionReference, rows: LabelledRows, *, rare: float
-) -> tuple[tuple[dict[str, Any], ...], list[Finding]]:
+) -> tuple[tuple[dict[str, Any], ...], list[Exceedance]]:
     """Judge each slice in windows of a week by its weeks in the holdout."""
     holdout, metric = reference.holdout, reference.metrics[0]
     assert holdout is not None  # noqa: S101 (the caller checks it)
@@ -154,7 +154,7 @@ def _check_slices(
     # each slice has few weeks, and all of them together say how far weeks lie apart
     scale = math.sqrt(float(np.mean([one.scale**2 for one in usual.values()])))
     count = sum(one.windows for one in usual.values())
-    table, findings = list[dict[str, Any]](), list[Finding]()
+    table, findings = list[dict[str, Any]](), list[Exceedance]()
     days = np.unique(rows.days)
     for (column, value), own in sorted(usual.items()):
         pooled = replace(own, scale=scale, windows=count)
@@ -170,7 +170,7 @@ def _check_slices(
                 says = f"{metric} is {here:.4f}{_TOGETHER[_SLICE_DAYS]}, usually {center:.4f}"
                 found_window = _Window(int(day), _SLICE_DAYS, excess)
                 findings.append(
-                    found_window.finding("slice", f"{column}={value}", reference.number, says)
+                    found_window.exceedance("slice", f"{column}={value}", reference.number, says)
                 )
             if day == days[-1] and found_here.is_defined:
                 table.append({"column": column, "value": value, "rows": len(some), "found": here,
@@ -180,7 +180,7 @@ def _check_slices(
 
 def _check_order(
     holdout: LabelledRows, rows: LabelledRows, number: str, *, rare: float
-) -> list[Finding]:
+) -> list[Exceedance]:
     """Find days whose labels fit the predictions of the row before or after them better.
 
     The likelihood ratio of both hypotheses is an e-value: by Markov's inequality it exceeds
@@ -202,7 +202,7 @@ def _check_order(
                         f"(log likelihood ratio {evidence:.0f}, alarm above {limit:.0f})"
                     )
                     window = _Window(day, length, evidence / limit)
-                    found.append(window.finding("labels", "labels", number, text))
+                    found.append(window.exceedance("labels", "labels", number, text))
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Self
 from cloche.training.errors import TrainingError
 from cloche.training.evaluation.model_output import read
 from cloche.training.evaluation.predictions import Predictions
-from cloche.training.monitor.alarms import Finding
+from cloche.training.monitor.alarms import Exceedance
 from cloche.training.monitor.logged_days import Log, outputs_of
 from cloche.training.monitor.version_reference import VersionReference
 
@@ -46,13 +46,13 @@ class Threshold:
 
 def check_threshold(
     reference: VersionReference, before: VersionReference | None, log: Log
-) -> list[Finding]:
+) -> list[Exceedance]:
     """Compare the days of a version with its holdout, and with that of the version before it."""
     target, number = reference.target, reference.number
     known = {"on its holdout": _of_holdout(reference)}
     if before is not None:
         known[f"those of version {before.number}"] = _of_holdout(before)
-    findings = list[Finding]()
+    findings = list[Exceedance]()
     if target is None or target.task != "binary":
         return findings
     for one in log.days_of(number):
@@ -68,7 +68,7 @@ def check_threshold(
                     f"{expected.high:.3g}"
                 )
                 findings.append(
-                    Finding("threshold", "prediction", number, one.day, 2.0, says, _ADVICE)
+                    Exceedance("threshold", "prediction", number, one.day, 2.0, says, _ADVICE)
                 )
     return findings
 

@@ -2,17 +2,17 @@
 
 import dataclasses
 
-from cloche.training.monitor.alarms import Alarm, Finding, alarms_of
+from cloche.training.monitor.alarms import Alarm, Exceedance, alarms_of
 
-WET = Finding("drift", "humidity", "1", 10, 1.5, "missing is 1", "check the feed")
+WET = Exceedance("drift", "humidity", "1", 10, 1.5, "missing is 1", "check the feed")
 
 
-def alarms(*found: Finding, judged: range = range(20), last: int = 19) -> list[Alarm]:
+def alarms(*found: Exceedance, judged: range = range(20), last: int = 19) -> list[Alarm]:
     days = list(judged)
     return alarms_of(found, {("drift", "1"): days, ("drift", "2"): days}, {"1": last, "2": 19})
 
 
-def on(day: int, **changes: object) -> Finding:
+def on(day: int, **changes: object) -> Exceedance:
     return dataclasses.replace(WET, day=day, **changes)
 
 
