@@ -9,8 +9,8 @@ from typing import Any
 
 from cloche.training.monitor.logged_days import moment
 
-_APART = 3  # days without a finding after which another alarm begins
-_OPEN = 3  # an alarm is open while one of so many last judged days has a finding
+_APART = 3  # days without an exceedance after which another alarm begins
+_OPEN = 3  # an alarm is open while one of so many last judged days has an exceedance
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Exceedance:
         day: Days since 1970; the last day of a window.
         excess: The number as a part of its limit, above 1.
         says: What was found, and what is usual; without the day.
-        advice: What to do; the same for all findings that are one alarm.
+        advice: What to do; the same for all exceedances that are one alarm.
     """
 
     check: str
@@ -38,14 +38,14 @@ class Exceedance:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Findings of one check on consecutive days, as people are told of them.
+    """Exceedances of one check on consecutive days, as people are told of them.
 
     Attributes:
         subjects: What is wrong, the worst first.
-        days: Days since 1970 with a finding.
-        says: The worst finding of each subject, with its day.
+        days: Days since 1970 with an exceedance.
+        says: The worst exceedance of each subject, with its day.
         is_open: Whether it goes on: the version still answers, and one of its last judged days has
-            a finding.
+            an exceedance.
         explained: Where a fall comes from; empty if it was not split.
     """
 
@@ -89,19 +89,19 @@ def day_text(day: int) -> str:
 
 
 def alarms_of(
-    findings: Iterable[Exceedance],
+    exceedances: Iterable[Exceedance],
     judged: Mapping[tuple[str, str], list[int]],
     last: Mapping[str, int],
 ) -> list[Alarm]:
-    """Put findings together: subjects of one check that begin on the same day are one alarm.
+    """Put exceedances together: subjects of one check that begin on the same day are one alarm.
 
     Args:
-        findings: The findings of all versions.
+        exceedances: The exceedances of all versions.
         judged: Check and version → the days that were judged, in order.
         last: Version → the last day on which it answered.
     """
     by_subject = defaultdict[tuple[str, str, str, str], list[Exceedance]](list)
-    for one in sorted(findings, key=lambda one: one.day):
+    for one in sorted(exceedances, key=lambda one: one.day):
         by_subject[one.check, one.version, one.advice, one.subject].append(one)
     together = defaultdict[tuple[str, str, str, int], list[list[Exceedance]]](list)
     for (check, version, advice, _), found in by_subject.items():

@@ -43,12 +43,12 @@ class InputChecks:
     """The results for one version.
 
     Attributes:
-        findings: What is beyond its limits.
+        exceedances: What is beyond its limits.
         drift: A row for each day and column or score: the measure that is largest beside its limit.
         days: The days that were judged.
     """
 
-    findings: tuple[Exceedance, ...]
+    exceedances: tuple[Exceedance, ...]
     drift: tuple[dict[str, Any], ...]
     days: tuple[int, ...]
 
@@ -65,7 +65,7 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
     profile, number = reference.profile or {}, reference.number
     columns = profile.get("columns", {})
     usual = _usual_days(reference, profile)
-    findings, drifted = list[Exceedance](), list[Exceedance]()
+    exceedances, drifted = list[Exceedance](), list[Exceedance]()
     table, days = list[dict[str, Any]](), list[int]()
     for one in log.days_of(number):
         if one.rows < FEWEST or not profile:
@@ -82,8 +82,8 @@ def check_inputs(reference: VersionReference, log: Log, *, share: float) -> Inpu
         for found in (*_standing_still(before, today, usual, rare), *_lost(today, usual, rare)):
             if found.check == "gone" or found.subject not in unlike:  # of what lies outside, the
                 # profile's bins show no change from day to day
-                findings.append(replace(found, version=number, day=one.day))
-    return InputChecks((*_lasting(drifted), *findings), tuple(table), tuple(days))
+                exceedances.append(replace(found, version=number, day=one.day))
+    return InputChecks((*_lasting(drifted), *exceedances), tuple(table), tuple(days))
 
 
 def _is_red(row: Mapping[str, Any]) -> bool:
@@ -91,7 +91,7 @@ def _is_red(row: Mapping[str, Any]) -> bool:
 
 
 def _lasting(drifted: list[Exceedance]) -> Iterator[Exceedance]:
-    """Yield the findings of columns that drift on two of three days.
+    """Yield the exceedances of columns that drift on two of three days.
 
     A storm or a record passes within a day, and a broken feed does not.
     """

@@ -41,12 +41,12 @@ class QualityChecks:
     """The results for one version.
 
     Attributes:
-        findings: What is beyond its limits.
+        exceedances: What is beyond its limits.
         usual: What the judged metric usually is in a window of so many days of the holdout.
         slices: The slices in the last window, each with its metric and what is usual.
     """
 
-    findings: tuple[Exceedance, ...] = ()
+    exceedances: tuple[Exceedance, ...] = ()
     usual: dict[int, Usual] = field(default_factory=dict)
     slices: tuple[dict[str, Any], ...] = ()
 
@@ -154,7 +154,7 @@ def _check_slices(
     # each slice has few weeks, and all of them together say how far weeks lie apart
     scale = math.sqrt(float(np.mean([one.scale**2 for one in usual.values()])))
     count = sum(one.windows for one in usual.values())
-    table, findings = list[dict[str, Any]](), list[Exceedance]()
+    table, exceedances = list[dict[str, Any]](), list[Exceedance]()
     days = np.unique(rows.days)
     for (column, value), own in sorted(usual.items()):
         pooled = replace(own, scale=scale, windows=count)
@@ -169,13 +169,13 @@ def _check_slices(
             if excess > 1:
                 says = f"{metric} is {here:.4f}{_TOGETHER[_SLICE_DAYS]}, usually {center:.4f}"
                 found_window = _Window(int(day), _SLICE_DAYS, excess)
-                findings.append(
+                exceedances.append(
                     found_window.exceedance("slice", f"{column}={value}", reference.number, says)
                 )
             if day == days[-1] and found_here.is_defined:
                 table.append({"column": column, "value": value, "rows": len(some), "found": here,
                               "usual": center, "share": excess})  # fmt: skip
-    return tuple(table), findings
+    return tuple(table), exceedances
 
 
 def _check_order(

@@ -52,9 +52,9 @@ def check_threshold(
     known = {"on its holdout": _of_holdout(reference)}
     if before is not None:
         known[f"those of version {before.number}"] = _of_holdout(before)
-    findings = list[Exceedance]()
+    exceedances = list[Exceedance]()
     if target is None or target.task != "binary":
-        return findings
+        return exceedances
     for one in log.days_of(number):
         rows = log.rows_of(number, one.day)
         try:
@@ -67,10 +67,10 @@ def check_threshold(
                     f"answers change at a probability of {live.high:.3g}, {said} at "
                     f"{expected.high:.3g}"
                 )
-                findings.append(
+                exceedances.append(
                     Exceedance("threshold", "prediction", number, one.day, 2.0, says, _ADVICE)
                 )
-    return findings
+    return exceedances
 
 
 def _of_holdout(reference: VersionReference) -> Threshold | None:
