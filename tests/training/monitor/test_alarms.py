@@ -34,7 +34,7 @@ def test_what_begins_on_another_day_or_is_advised_otherwise_is_an_alarm_of_its_o
     assert len(alarms(on(2), on(10))) == 2
 
 
-def test_an_alarm_is_over_when_three_judged_days_had_no_finding():
+def test_an_alarm_is_over_when_three_judged_days_had_no_exceedance():
     assert not alarms(on(10))[0].is_open
     assert alarms(on(17))[0].is_open
 
