@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from cloche.templates import template
 
 INK, SOFT, WARN = "#1f2937", "#9ca3af", "#b3261e"
+_DAY = timedelta(days=1)
 _COLORS = ("#0f766e", "#9a6700", "#4338ca", "#be185d", "#0369a1")
 _MOST_DRIFT = 12
 
@@ -49,7 +50,7 @@ def quality_plot(document: Mapping[str, Any]) -> bytes:
     first, last = (_time(document[key]) for key in ("first_day", "last_day"))
     for promotion in document["promotions"]:
         at = datetime.fromisoformat(promotion["at"]).replace(tzinfo=None)
-        if first <= at <= last:
+        if first <= at < last + _DAY:
             quality.axvline(at, color=INK, linewidth=1, linestyle=":")
             quality.annotate(
                 f" version {promotion['version']} promoted", (at, 1), va="top", color=INK,
@@ -57,6 +58,7 @@ def quality_plot(document: Mapping[str, Any]) -> bytes:
             )  # fmt: skip
     metrics = sorted({one["metric"] for one in document["versions"] if one["metric"]})
     quality.set(ylabel=", ".join(metrics) or "no metric")
+    coverage.set(xlim=(first - _DAY, last + _DAY))  # else one day alone spans years
     coverage.set(ylabel="labelled", ylim=(0, 1.05), yticks=[0, 1], yticklabels=["0 %", "100 %"])
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     coverage.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
