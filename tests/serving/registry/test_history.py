@@ -41,7 +41,8 @@ class Client:
 
 
 @pytest.fixture
-def history() -> History:
+def history(monkeypatch: pytest.MonkeyPatch) -> History:
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
     return History(Resolver(Client))
 
 
