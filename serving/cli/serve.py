@@ -214,6 +214,7 @@ class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of c
 @click.option(
     "--log",
     default="",
+    show_default=False,
     metavar="DESTINATION",
     help="Keep a row of every prediction, in Parquet, under this folder or URL (s3://…, and others "
     "that batch jobs take).",
@@ -221,18 +222,21 @@ class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of c
 @click.option(
     "--log-inputs",
     default="",
+    show_default=False,
     metavar="all|A,B,…",
     help="The input columns that are kept with the predictions.",
 )
 @click.option(
     "--log-hash",
     default="",
+    show_default=False,
     metavar="A,B,…",
     help="Those of them that are kept as a keyed hash; needs a secret in CLOCHE_LOG_KEY.",
 )
 @click.option(
     "--log-id",
     default="",
+    show_default=False,
     metavar="COLUMN",
     help="The input column with the caller's name for each prediction, to which the truth is "
     "joined later; else the header X-Prediction-Id names the request's.",
@@ -240,6 +244,7 @@ class _Replicas(click.ParamType):  # type: ignore[type-arg]  # old releases of c
 @click.option(
     "--log-subject",
     default="",
+    show_default=False,
     metavar="COLUMN",
     help="The input column with the person whom a row is about, kept as a keyed hash, so that the "
     "person's rows can be erased; needs CLOCHE_LOG_KEY.",

@@ -66,7 +66,7 @@ def driving(
 
 def end_of(driver: subprocess.Popen[str], code: int = 0) -> str:
     """What a driver wrote until it ended with an exit code."""
-    output, errors = driver.communicate(timeout=300)
+    output, errors = driver.communicate(timeout=900)
     assert driver.returncode == code, output + errors
     return output if code == 0 else errors
 
@@ -140,6 +140,7 @@ def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(
     with Load(server, check=right) as load:
         with driving(registry, PLAN):
             wait_for(lambda: percent() == "20")
+            wait_for_aliases(registry, {"canary": "2"})  # which is written next
         assert aliases(registry) == {"production": "1", "canary": "2"}
         assert "goes on: 50 % of the callers, step 2 of 2" in roll_out(registry, PLAN)
         server.wait_for_version("2")
@@ -148,6 +149,7 @@ def test_a_driver_that_is_killed_goes_on_when_it_is_started_again(
 
 
 @pytest.mark.breadth
+@pytest.mark.timeout(1000)  # it takes some ten thousand requests to tell
 def test_a_version_that_fails_one_of_500_requests_is_not_promoted(
     registry: Registry, serve: Serve
 ) -> None:

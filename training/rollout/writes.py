@@ -85,8 +85,9 @@ class RolloutWrites:
         self._take_away("shadow", SHADOW_PERCENT_TAG)
 
     def forget_step(self) -> None:
-        """Remove what only a running rollout needs, the step last."""
-        self._remove(*_counts_tags(self.read()))
+        """Remove what only a running rollout needs; the step last, by which a rollout goes on."""
+        state = self.read()
+        self._remove(*_counts_tags(state), *(key for key in (DRIVER_TAG,) if key in state.tags))
         self._remove(STEP_TAG)
 
     def promote(self, step: Step, by: str, reason: str, clock: Clock) -> str | None:

@@ -45,7 +45,7 @@ def test_tab_completes_commands_options_and_values():
     terminal = Terminal()
     try:
         for typed, completed in (
-            ("cloche rol\t", "cloche rollback "),
+            ("cloche rollb\t", "cloche rollback "),
             ("cloche serve --max-bat\t", "--max-batch-rows "),
             ("cloche serve --env-manager virt\t", "--env-manager virtualenv "),
         ):
