@@ -1,7 +1,7 @@
 """The command `cloche`: its subcommands by name, and the exit code of each outcome.
 
 Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 the gate refused or a rollout was aborted,
-4 done with rows in quarantine, 5 the prediction log lacks rows.
+4 done with rows in quarantine, 5 the prediction log lacks rows, 6 a training was put off.
 """
 
 import gc
@@ -47,6 +47,7 @@ COMMANDS = {
     "promote": "cloche.training.cli.promote:promote",
     "rollout": "cloche.training.cli.rollout:rollout",
     "labels": "cloche.training.cli.labels:labels",
+    "monitor": "cloche.training.cli.monitor:monitor",
     "accelerate": "cloche.training.cli.accelerate:accelerate",
     "rollback": "cloche.training.cli.rollback:rollback",
     "status": "cloche.training.cli.status:status",
@@ -107,12 +108,14 @@ def exit_code(error: Exception) -> int | None:
         GateRefusal,
         RecipeError,
         RolloutAborted,
+        TrainingPostponed,
     )
     from cloche.up.errors import ServiceError  # noqa: PLC0415
 
     codes: list[tuple[type[Exception], int]] = [
         (GateRefusal, 3),
         (RolloutAborted, 3),
+        (TrainingPostponed, 6),
         (RecipeError, 2),
         (ModelUriError, 2),
         (SettingsError, 2),
@@ -138,6 +141,8 @@ def result_code(result: object) -> int:
     # the exit code of options like `--help`, without standalone mode, and of `cloche log check`
     if isinstance(result, int):
         return result
+    if getattr(result, "alarms", 0):
+        return 5
     return 4 if getattr(result, "quarantined", 0) else 0
 
 

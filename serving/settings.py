@@ -114,13 +114,17 @@ class Settings:
     @property
     def log_plan(self) -> LogPlan | None:
         """Where and what the processes of the server log; None if they log nothing."""
-        if not self.log:
-            return None
-        root = self.log_spool or self.cache_directory / "spool"
-        return LogPlan(
-            folder=str(spool_folder(root.absolute(), self.log)), server=self.log_server,
-            promise=self.log_promise, inputs=self.log_inputs, hashed=self.log_hash,
-            id_column=self.log_id, subject=self.log_subject, sample=self.log_sample,
-            spool_bytes=self.log_spool_size, seal_seconds=self.log_seal_interval,
-            key=self.log_key.encode(),
-        )  # fmt: skip
+        return _log_plan(self)
+
+
+def _log_plan(settings: Settings) -> LogPlan | None:
+    if not settings.log:
+        return None
+    root = settings.log_spool or settings.cache_directory / "spool"
+    return LogPlan(
+        folder=str(spool_folder(root.absolute(), settings.log)), server=settings.log_server,
+        promise=settings.log_promise, inputs=settings.log_inputs, hashed=settings.log_hash,
+        id_column=settings.log_id, subject=settings.log_subject, sample=settings.log_sample,
+        spool_bytes=settings.log_spool_size,
+        key=settings.log_key.encode(),
+    )  # fmt: skip

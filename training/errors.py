@@ -4,6 +4,7 @@ ClocheError
 ├── RecipeError      the recipe or an override is wrong; nothing was started
 ├── DataError        the table cannot be read, or should not be learned from
 ├── TrainingError    the estimator, the search or the packaging failed
+├── TrainingPostponed  too few new labels, or too soon after the last training; nothing was done
 ├── TwinRefused      the model gets no accelerated twin; the message is the whole reason
 ├── RegistryError    the registry lacks what was requested, or changed meanwhile
 │   └── LockHeld     somebody else moves the aliases at this moment
@@ -45,6 +46,10 @@ class DataError(ClocheError):
 
 class TrainingError(ClocheError):
     """The estimator, the search or the packaging of the model failed."""
+
+
+class TrainingPostponed(ClocheError):
+    """A scheduled training is not worth it yet; nothing was written."""
 
 
 class TwinRefused(ClocheError):

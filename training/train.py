@@ -23,7 +23,7 @@ from cloche.training.errors import TwinRefused
 from cloche.training.evaluation.evaluate import Evaluation, evaluate, predict_pairs
 from cloche.training.evaluation.metrics import score
 from cloche.training.evaluation.predictions import TargetSpec
-from cloche.training.names import CHALLENGER
+from cloche.training.names import CHALLENGER, TRAINED_UNTIL
 from cloche.training.packaging.model import Package, log_package
 from cloche.training.packaging.profile import profile
 from cloche.training.packaging.signature import make_signature, model_inputs
@@ -32,6 +32,7 @@ from cloche.training.pipeline.search import Trial, run_search
 from cloche.training.recipe.metric_catalog import METRICS
 from cloche.training.recipe.schema import Recipe
 from cloche.training.recipe.sections import TimeSplit
+from cloche.training.retraining import RetrainingLimits
 from cloche.training.tracking import training_run as record
 from cloche.training.tracking.model_card import model_card
 from cloche.training.tracking.run import training_run
@@ -39,6 +40,7 @@ from cloche.training.tracking.stores import artifact_store_errors, check_stores
 from cloche.values.progress import Say
 
 EXAMPLE_ROWS = 2
+_NO_LIMITS = RetrainingLimits()
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,20 @@ class PreparedData:
     warnings: list[str]
 
 
-def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
+def prepare_data(
+    recipe: Recipe, say: Say = lambda _: None, limits: RetrainingLimits = _NO_LIMITS
+) -> PreparedData:
     """Read the recipe's table, check it, and split it.
 
     Raises:
+        TrainingPostponed: The limits are not met.
         DataError: The table cannot be read, or learning from it would mislead; the error lists all
             reasons.
     """
+    last = limits.check_pause(MlflowClient(), recipe.name)
     say(f"reading {recipe.data.source}")
-    table = load_table(recipe.data, recipe.used_columns)
+    table = load_table(recipe.data, recipe.used_columns, target=recipe.target)
+    limits.check_labels(table, last)
     say(f"checking {len(table.frame):,} rows of {len(table.frame.columns):,} columns")
     frame = rows_with_target(table.frame, recipe.target)
     warnings = check_table(frame if len(frame) else table.frame, recipe)
@@ -94,16 +101,17 @@ def prepare_data(recipe: Recipe, say: Say = lambda _: None) -> PreparedData:
     return PreparedData(table, sides, [*warnings, *check_split(sides, recipe)])
 
 
-def train(recipe: Recipe, say: Say) -> TrainedVersion:
+def train(recipe: Recipe, say: Say, limits: RetrainingLimits = _NO_LIMITS) -> TrainedVersion:
     """Train, evaluate, log and register; the new version becomes the challenger.
 
     Raises:
+        TrainingPostponed: The limits are not met.
         RegistryError: The stores cannot store the results of the training.
         DataError: The table cannot be read, or learning from it would mislead.
         TrainingError: The estimator or the search failed, or the model cannot be stored safely.
     """
     check_stores(recipe)
-    data = prepare_data(recipe, say)
+    data = prepare_data(recipe, say, limits)
     with training_run(recipe, say) as run, artifact_store_errors(OSError):
         for warning in data.warnings:
             say(f"note: {warning}")
@@ -145,6 +153,9 @@ def _record_data(recipe: Recipe, data: PreparedData) -> str:
     """Log both sides as inputs, and the holdout's rows; return the holdout's digest."""
     record.record_input(data.split.train, data.table.source, recipe, "training")
     record.record_input(data.split.holdout, data.table.source, recipe, "holdout")
+    if data.table.times is not None:
+        last = data.table.times["received_at"].loc[data.split.train.index].max()
+        mlflow.set_tag(TRAINED_UNTIL, last.isoformat())
     return record.record_holdout(data.split.holdout)
 
 

@@ -6,21 +6,27 @@ stays what it was.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cloche.prediction_log import layout
-from cloche.prediction_log.columns import COLUMNS, SCHEMA, SCHEMA_KEY
+from cloche.prediction_log.columns import COLUMNS
 from cloche.prediction_log.destination import Destination
 from cloche.prediction_log.files import prediction_files
-from cloche.prediction_log.label_columns import LABELS, PREDICTION_ID, QUARANTINED, REQUEST_ID
+from cloche.prediction_log.label_columns import (
+    LABELS,
+    PREDICTION_ID,
+    QUARANTINED,
+    REQUEST_ID,
+    put_labels,
+)
 from cloche.prediction_log.reading import (
     Selection,
     label_files,
@@ -99,34 +105,6 @@ def add_labels(
     )
     counts = {count["values"]: count["counts"] for count in outcomes.value_counts().to_pylist()}
     return AddedLabels(**counts, released=released)
-
-
-def put_labels(
-    destination: Destination,
-    path: str,
-    labels: pa.Table,
-    stamp: Mapping[str, Any],
-    schema: pa.Schema = LABELS,
-) -> None:
-    """Write a file of labels.
-
-    Args:
-        destination: Where the log is.
-        path: Path of the file there.
-        labels: n labels, with the columns that `stamp` does not give.
-        stamp: Column → its value in all rows.
-        schema: Columns of the file.
-    """
-    columns = [
-        pa.repeat(pa.scalar(stamp[field.name], field.type), len(labels))
-        if field.name in stamp
-        else labels[field.name].cast(field.type)
-        for field in schema
-    ]
-    sink = pa.BufferOutputStream()
-    table = pa.table(columns, schema=schema.with_metadata({SCHEMA_KEY: SCHEMA}))
-    pq.write_table(table, sink, compression="zstd")
-    destination.put(path, memoryview(sink.getvalue()))
 
 
 def microseconds(moment: datetime) -> int:

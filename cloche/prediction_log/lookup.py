@@ -25,8 +25,9 @@ def find_log(model: str, named: str | None = None) -> Destination:
     named = named or os.environ.get(LOG_VARIABLE) or _tag(model)
     if not named:
         raise LogError(
-            f"nothing says where the predictions of {model} are logged: the model has no tag {LOG_TAG}, "
-            f"which a server with --log writes; name the destination: {LOG_VARIABLE}=DESTINATION"
+            f"nothing says where the predictions of {model} are logged: the model has no tag "
+            f"{LOG_TAG}, which a server with --log writes; name the destination: "
+            f"{LOG_VARIABLE}=DESTINATION"
         )
     return Destination.of(named)
 

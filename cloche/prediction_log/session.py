@@ -19,7 +19,7 @@ from cloche.prediction_log.errors import LogError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY = "1GB"
+MEMORY = "700MB"  # with Python and Arrow a process stays below 1 GB
 _DOWNLOADS = 8
 _BATCH = 500  # files named in one statement: a longer one takes DuckDB's parser long
 
@@ -90,12 +90,16 @@ def create_view(
         by_schema.setdefault(columns, []).append(file)
     kinds: dict[str, set[Any]] = {}
     for column, kind in chain(((f.name, f.type) for f in empty), *by_schema):
-        kinds.setdefault(column, set()).add(kind)
+        kinds.setdefault(column, set()).update(() if pa.types.is_null(kind) else (kind,))
     texts = {column for column, found in kinds.items() if not _have_common_type(found)}
     connection.register(f"{name}_empty", empty.empty_table())
     parts = [f"SELECT * FROM {name}_empty"]
     for columns, same in by_schema.items():
-        casts = [f"{quoted(c)}::VARCHAR AS {quoted(c)}" for c, _ in columns if c in texts]
+        casts = [
+            f"{'NULL' if pa.types.is_null(kind) else quoted(c) + '::VARCHAR'} AS {quoted(c)}"
+            for c, kind in columns
+            if c in texts or pa.types.is_null(kind)
+        ]
         replaced = f" REPLACE ({', '.join(casts)})" if casts else ""
         parts += [
             f"SELECT *{replaced} FROM "
@@ -112,7 +116,7 @@ def _stored(kind: pa.DataType) -> pa.DataType:
 
 
 def _have_common_type(kinds: set[Any]) -> bool:
-    return len(kinds) == 1 or all(
+    return len(kinds) < 2 or all(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         for kind in kinds
     )

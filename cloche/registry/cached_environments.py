@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cloche.registry.installed_packages import PythonEnv, python_env
+from cloche.registry.installed_packages import CURRENT, PythonEnv, python_env
 
-COMPLETE = ".complete"  # the file of an environment that says which manager has built it
+# The file of an environment that says which manager has built it, and the Python of versions that
+# name none: that of the builder, which a process in another environment does not know.
+COMPLETE = ".complete"
 # A host needs only the packages of its model. Batch workers and the gate need these besides; the
 # package `mlflow`, unlike `mlflow-skinny`, requires them.
 _NEEDED = ("pyarrow", "threadpoolctl")
@@ -26,17 +28,25 @@ def interpreter_beside(artifacts: Path) -> str:
     Empty if it is the current one, or the current one is not of a cache.
     """
     here = Path(sys.prefix)
-    if not (manager := _text(here / COMPLETE)):
+    manager, _, python = _text(here / COMPLETE).partition(" ")
+    if not manager:
         return ""
-    _, name = environment_of(artifacts, manager)
+    _, name = environment_of(artifacts, manager, python=python)
     return "" if name == here.name else str(here.with_name(name) / "bin" / "python")
 
 
 def environment_of(
-    artifacts: Path, manager: str, also: Sequence[str] = ()
+    artifacts: Path, manager: str, also: Sequence[str] = (), *, python: str = CURRENT
 ) -> tuple[PythonEnv, str]:
-    """Return a version's environment, with what Cloche needs in it, and the name of its folder."""
-    env = python_env(artifacts)
+    """Return a version's environment, with what Cloche needs in it, and the name of its folder.
+
+    Args:
+        artifacts: The folder of the version's artifacts.
+        manager: `uv` or `virtualenv`.
+        also: Additional requirements, as lines for pip.
+        python: The version of Python if the version names none.
+    """
+    env = python_env(artifacts, python)
     named = "\n".join([*env.dependencies, _text(artifacts / "requirements.txt")])
     ours = (*_cloche_requirements(named), *_twin_requirements(artifacts), *also)
     env = replace(env, dependencies=(*env.dependencies, *ours))

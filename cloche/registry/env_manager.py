@@ -26,7 +26,7 @@ from packaging.requirements import Requirement
 from cloche.processes.child_variables import for_builds
 from cloche.processes.private_folders import make_private
 from cloche.registry.cached_environments import COMPLETE, environment_of
-from cloche.registry.installed_packages import PythonEnv, python_version
+from cloche.registry.installed_packages import CURRENT, PythonEnv, python_version
 from cloche.registry.stage_names import members
 from cloche.values.progress import Say
 
@@ -184,8 +184,8 @@ def build(
             say(f"Building an environment with {manager} for Python {env.python}.")
             _make(manager, env, place, artifacts)
             complete.touch()
-        if complete.read_text() != manager:  # older releases wrote nothing into it
-            complete.write_text(manager)
+        if complete.read_text() != (built := f"{manager} {CURRENT}"):  # also of an older release
+            complete.write_text(built)
     return place / "bin" / "python"
 
 

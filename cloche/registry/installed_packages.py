@@ -18,6 +18,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from cloche.registry.stage_names import members
 
+CURRENT = ".".join(map(str, sys.version_info[:2]))  # the version of Python of this process
 _FILE = "-r requirements.txt"
 _OF_CONDA = re.compile(r"(python|pip|setuptools|wheel)(<=|>=|==|!=|<|>|=)?([\d.]+)?$")
 
@@ -28,8 +29,8 @@ def mismatches(path: Path) -> list[str]:
 
 
 def _mismatches(path: Path) -> list[str]:
-    logged, here = python_version(path), ".".join(map(str, sys.version_info[:2]))
-    python = [f"Python {logged} (installed: {here})"] if logged != here else []
+    logged = python_version(path)
+    python = [f"Python {logged} (installed: {CURRENT})"] if logged != CURRENT else []
     return python + [
         f"{wanted} (installed: {found or 'nothing'})"
         for wanted, found in _installed(path)
@@ -57,10 +58,14 @@ class PythonEnv:
     dependencies: tuple[str, ...] = ()
 
 
-def python_env(artifacts: Path) -> PythonEnv:
+def python_env(artifacts: Path, python: str = CURRENT) -> PythonEnv:
     """Read the environment of a version from the files that MLflow uses to build it.
 
     These are `python_env.yaml` or, in versions logged before MLflow 1.26, `conda.yaml`.
+
+    Args:
+        artifacts: The folder of the version's artifacts.
+        python: The version of Python if the files name none.
     """
     stated = _yaml(artifacts / "python_env.yaml")
     by_conda = not stated
@@ -69,7 +74,7 @@ def python_env(artifacts: Path) -> PythonEnv:
     dependencies = _texts(stated.get("dependencies"))
     if (by_conda or not dependencies) and (artifacts / "requirements.txt").is_file():
         dependencies = [_FILE]
-    python = str(stated.get("python") or ".".join(map(str, sys.version_info[:2])))
+    python = str(stated.get("python") or python)
     return PythonEnv(
         ".".join(python.split(".")[:2]),
         tuple(_texts(stated.get("build_dependencies"))),

@@ -13,7 +13,7 @@ from cloche.rollout.counts import Bad, Counted, RolloutCounts
 from cloche.rollout.plan import Plan
 from cloche.rollout.sample_ratio import log_e_mismatch
 from cloche.rollout.two_rates import Rate, log_e_within
-from cloche.rollout.verdict import EValue, Verdict, describe, percentage
+from cloche.rollout.verdict import EValue, Verdict, describe, one_of, percentage
 
 _HALVES = 2  # of the chance of a false abort
 _OF_A_FAILURE: tuple[Counted, ...] = ("requests", "failures", "failure_events")
@@ -83,7 +83,7 @@ def abort_evidence(plan: Plan, counts: RolloutCounts, servers: int | None = None
     if log_e > 0:
         said = (
             "a version that is no worse comes this far in at most 1 of "
-            f"{math.exp(min(log_e, 40)):,.0f} rollouts, and the limit is 1 of {limit:,.0f}"
+            f"{one_of(log_e):,} rollouts, and the limit is 1 of {limit:,.0f}"
         )
     return EValue(
         "failures: worse", log_e, math.log(limit),
@@ -169,9 +169,12 @@ def _proofs_of_no_worse(plan: Plan, counts: RolloutCounts, percent: float) -> It
             f"{'proven' if proven else 'not proven yet'}: at most {_words(**tolerated)}, "
             f"the limit before {following:g} %"
         )
-        if not proven:
-            sentence += _needed(canary, production, tolerated, plan.alpha)
-        yield EValue(f"{bad}: no worse", log_e, -math.log(plan.alpha), sentence)
+        needed = canary.requests if proven else 0
+        if not proven and canary.requests and production.requests:
+            needed = _needed(canary, production, tolerated, plan.alpha)
+            takes = f"it takes the canary about {needed:,} requests"
+            sentence += f"; at these rates {takes if needed else 'it cannot be proven'}"
+        yield EValue(f"{bad}: no worse", log_e, -math.log(plan.alpha), sentence, needed or None)
 
 
 def _words(ratio: float, margin: float) -> str:
@@ -180,13 +183,10 @@ def _words(ratio: float, margin: float) -> str:
     return f"{rate} and {percentage(margin)} more" if margin else rate
 
 
-def _needed(canary: Rate, production: Rate, tolerated: Mapping[str, float], alpha: float) -> str:
-    """Return in words how many requests of the canary are needed, if the rates stay as they are."""
-    if not canary.requests or not production.requests:
-        return ""
+def _needed(canary: Rate, production: Rate, tolerated: Mapping[str, float], alpha: float) -> int:
+    """Return how many requests of the canary are needed at these rates; 0 if none are enough."""
     for half_doublings in range(1, 2 * _MOST_DOUBLINGS):
         factor = 2 ** (half_doublings / 2)
         if log_e_within(canary * factor, production * factor, **tolerated) >= -math.log(alpha):
-            requests = f"{canary.requests * factor:,.0f}"
-            return f"; at these rates it takes the canary about {requests} requests"
-    return "; at these rates it cannot be proven"
+            return round(canary.requests * factor)
+    return 0

@@ -1,9 +1,12 @@
 """E-values beside their limits, and the verdict from them, in plain words."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from cloche.rollout.two_rates import Rate
+
+_GREATEST = 40.0  # of the logarithms of e-values that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,15 @@ class EValue:
         log_e: Natural logarithm of the e-value.
         log_limit: Natural logarithm of the limit at which it is proven.
         sentence: What it says, with numbers and limits.
+        needed: Requests of the canary with which it would be proven, if the rates stay as they are;
+            None if that is unknown, or no number proves it.
     """
 
     name: str
     log_e: float
     log_limit: float
     sentence: str
+    needed: int | None = None
 
     @property
     def proven(self) -> bool:
@@ -44,6 +50,11 @@ class Verdict:
     decision: Literal["advance", "hold", "abort"]
     reasons: tuple[str, ...]
     evidence: tuple[EValue, ...] = ()
+
+
+def one_of(log_e: float) -> int:
+    """Return of how many rollouts at most one comes this far if the claim is untrue."""
+    return round(math.exp(min(max(log_e, 0.0), _GREATEST)))
 
 
 def percentage(share: float) -> str:

@@ -4,12 +4,14 @@ It is raw ASGI, because a web framework would take more time than the model.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from cloche.rollout.registry_keys import CANARY, SHADOW
 from cloche.serving import page
 from cloche.serving.api import routes
+from cloche.serving.api.labels import NO_LOG, LabelSpool
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.api.routes import Route
@@ -35,6 +37,8 @@ from cloche.serving.web.webhook_signature import is_genuine
 _WEBHOOK = "/webhooks/registry"
 _WEBHOOK_LIMIT = 64 * 1024
 _WEBHOOK_SECONDS = 10.0
+_LABELS = re.compile(r"/models/(?P<name>[^/]+)/labels")
+_LABELS_SECONDS = 30.0
 _HTML = b"text/html; charset=utf-8"
 _POST, _GET = (b"POST",), (b"GET", b"HEAD")
 
@@ -51,12 +55,16 @@ class App:
         access: Authentication,
         hosts: AllowedHosts,
         webhook_secret: str = "",
+        labels: LabelSpool | None = None,
+        max_body: int = 0,
     ) -> None:
         self._models = models
         self._predictions = predictions
         self._access = access
         self._hosts = hosts
         self._webhook_secret = webhook_secret
+        self._labels = labels
+        self._max_body = max_body
         self._pages: dict[str, Page] = {**page.pages()}
         self._probes: dict[str, Page] = {"/livez": self._livez, **state.probes}
         self._guarded: dict[str, Page] = {
@@ -93,6 +101,9 @@ class App:
         if handler is not None:
             _check_method(scope, _GET)
             await handler(scope, send)
+            return
+        if (named := _LABELS.fullmatch(path)) is not None:
+            await self._add_labels(named["name"], scope, receive, send)
             return
         route = routes.find(path)
         if route is not None and route.describe is not None:
@@ -143,6 +154,16 @@ class App:
             )  # fmt: skip
         return model
 
+    async def _add_labels(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the truth about a model's predictions; whether they are logged is seen later."""
+        model = self._model(routes.INVOCATIONS._replace(name=name))
+        _check_method(scope, _POST)
+        if self._labels is None:
+            raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", NO_LOG)
+        body = await read_body(receive, self._max_body, _LABELS_SECONDS)
+        taken = self._labels.accept(model.uri.model or model.name, body)
+        await respond(send, 202, json.dumps({"labels": taken}).encode())
+
     async def _handle_webhook(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a webhook of the registry; its signature replaces the API key."""
         _check_method(scope, _POST)
@@ -169,8 +190,9 @@ class App:
 
     async def _openapi(self, _: Scope, send: Send) -> None:
         described = document.document(
-            self._models, guarded=self._access.guarded, named=self._hosts.guarded
-        )
+            self._models, guarded=self._access.guarded, named=self._hosts.guarded,
+            logged=self._labels is not None,
+        )  # fmt: skip
         await respond(send, 200, json.dumps(described).encode())
 
     async def _docs(self, _: Scope, send: Send) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloche.serving.api.route_target import RouteTarget
+from cloche.serving.processes.frames import LogNote
 from cloche.serving.queue.prediction_request import PredictionRequest
 from cloche.serving.web.asgi import HeaderList, Scope, header_name, header_text
 from cloche.serving.web.request_headers import RequestHeaders
@@ -20,8 +21,8 @@ class Exchange:
         started: The time of arrival, on the loop's clock.
         serving: The version that served at that time; empty if none did.
         trace: The W3C trace context of the answer; empty for none.
-        received_at: The time of arrival in microseconds since 1970; 0 if nothing is logged.
         request: The queued request; None if it was not queued.
+        log: What the prediction log needs to know; None if nothing is logged.
     """
 
     target: RouteTarget
@@ -31,8 +32,8 @@ class Exchange:
     started: float
     serving: str
     trace: bytes
-    received_at: int = 0
     request: PredictionRequest | None = None
+    log: LogNote | None = None
 
     @property
     def version(self) -> str:

@@ -15,9 +15,9 @@ from cloche.serving.api.exchange import Exchange
 from cloche.serving.observability.metrics import Metrics
 from cloche.serving.processes.frames import Answer, LogCounts, LogNote
 from cloche.serving.spool.counters import Counters
-from cloche.serving.spool.log_plan import LogPlan, door
+from cloche.serving.spool.log_plan import LogPlan, door_name
 from cloche.serving.spool.segment import DISK_FULL, ERROR, SPOOL_FULL, NotSpooled, SegmentWriter
-from cloche.serving.web.asgi import HttpError
+from cloche.serving.web.asgi import HeaderList, HttpError
 
 _ID_HEADER = b"x-prediction-id"
 _LONGEST_ID = 1024
@@ -27,6 +27,15 @@ _logger = logging.getLogger(__name__)
 
 Failure = tuple[object, ...]
 Version = tuple[str, str, str]  # the model's name in the registry, the version, the served name
+
+
+def log_note(headers: HeaderList) -> LogNote:
+    """What the log needs to know of a request that arrives now with these headers."""
+    named = b""
+    for name, value in headers:
+        if name == _ID_HEADER:
+            named = value[:_LONGEST_ID]
+    return LogNote(time.time_ns() // 1000, named)
 
 
 class FrontLog:
@@ -47,24 +56,22 @@ class FrontLog:
         self._loop = asyncio.get_running_loop()
         self._failing = False
 
-    def note(self, exchange: Exchange) -> LogNote:
-        """What a model host logs of a request besides what it computes."""
-        named = next(
-            (value for name, value in exchange.scope["headers"] if name == _ID_HEADER), b""
-        )
-        return LogNote(exchange.received_at, named[:_LONGEST_ID])
+    def before_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
+        """Count an answer that is sent next, and log it if it is a failure that no host has logged.
 
-    def after_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
-        """Count an answer, and log it if it is a failure that no host has logged."""
+        Counted before, so that a front that is killed has counted all that clients have.
+        """
+        if (note := exchange.log) is None:
+            return
         model = exchange.target.model
         version = model.uri.model or model.name, exchange.version, model.name
         try:
             if isinstance(outcome, Answer) and outcome.status < _FAILED:
-                self._count("answered", outcome.rows, version, exchange.received_at)
+                self._count("answered", outcome.rows, version, note.received_at)
                 return
-            self._count("failed", 1, version, exchange.received_at)
+            self._count("failed", 1, version, note.received_at)
             if isinstance(outcome, HttpError):
-                self._log_failure(exchange, outcome, version)
+                self._log_failure(exchange, note, outcome, version)
         except OSError as error:
             self._warn(str(error))
 
@@ -72,23 +79,25 @@ class FrontLog:
         model, number, _ = version
         self._counters.add(what, rows, model=model, version=number, received_at=received_at)
 
-    def _log_failure(self, exchange: Exchange, outcome: HttpError, version: Version) -> None:
+    def _log_failure(
+        self, exchange: Exchange, note: LogNote, outcome: HttpError, version: Version
+    ) -> None:
         """Log a failure, with all others of this round of the event loop."""
-        self._count("computed", 1, version, exchange.received_at)
+        self._count("computed", 1, version, note.received_at)
         share = self._plan.sample * 100
         if share < 100 and position("log", "", exchange.id) >= share:
-            self._count("sampled_out", 1, version, exchange.received_at)
+            self._count("sampled_out", 1, version, note.received_at)
             return
         request = exchange.request
         queued = request.sent_at - request.arrived if request and request.sent_at else 0.0
         if not self._failures:
             self._loop.call_soon(self._write_failures)
         self._failures.setdefault(version, []).append((
-            exchange.id.decode("latin-1"), exchange.received_at, 0, outcome.status, outcome.code,
+            exchange.id.decode("latin-1"), note.received_at, 0, outcome.status, outcome.code,
             None, (request and request.arm.decode()) or "production",
-            door(exchange.target.protocol.name), max(1, request.attempts if request else 1),
+            door_name(exchange.target.protocol.name), max(1, request.attempts if request else 1),
             self._plan.sample, int(queued * 1e6), 0,
-            self.note(exchange).prediction_id.decode("latin-1") or None, None,
+            note.prediction_id.decode("latin-1") or None, None,
         ))  # fmt: skip
 
     def _write_failures(self) -> None:

@@ -8,10 +8,10 @@ import gzip
 import itertools
 import math
 import os
-import time
 from collections.abc import Callable
 
 from cloche.serving.api.exchange import Exchange
+from cloche.serving.api.front_log import log_note
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.route_target import RouteTarget, serving_pool
 from cloche.serving.processes.frames import BINARY_BODY, TEXT_BODY, Answer, Item
@@ -97,7 +97,7 @@ class PredictionService:
         return Exchange(
             target, scope, head, head.request_id or next(self._ids), self._loop.time(),
             model.current.version if model.current else "", head.traceparent,
-            time.time_ns() // 1000 if self._log is not None else 0,
+            log=None if self._log is None else log_note(scope["headers"]),
         )  # fmt: skip
 
     async def predict(
@@ -128,8 +128,6 @@ class PredictionService:
         """
         model = exchange.target.model
         pool = serving_pool(model, exchange.target.version)
-        if self._log is not None:
-            item = item._replace(log=self._log.note(exchange))
         exchange.request = request = PredictionRequest(
             rows=exchange.target.protocol.rows(item.content_type, item.body),
             size=len(item.body),
@@ -231,4 +229,6 @@ def item_of(exchange: Exchange, body: bytes) -> Item:
             "Inference-Header-Content-Length must be the length of the JSON that the body begins "
             "with.",
         )  # fmt: skip
-    return Item(head.content_type, body, exchange.id.decode(), protocol.name, size)
+    return Item(
+        head.content_type, body, exchange.id.decode(), protocol.name, size, log=exchange.log
+    )

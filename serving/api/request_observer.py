@@ -47,6 +47,8 @@ class RequestObserver:
 
     def before_answer(self, exchange: Exchange, outcome: Answer | HttpError) -> None:
         """Observe a request whose answer is sent next, with the trace context that this sets."""
+        if self.log is not None:
+            self.log.before_answer(exchange, outcome)
         if self._tracing is not None:
             exchange.trace = self._tracing.record(
                 exchange.scope, outcome.status, exchange.started, exchange.request,
@@ -58,8 +60,6 @@ class RequestObserver:
         model, served, status = exchange.target.model.name, exchange.version, outcome.status
         seconds = self._loop.time() - exchange.started
         self._metrics.count_request(model, served, status, seconds)
-        if self.log is not None:
-            self.log.after_answer(exchange, outcome)
         if status >= 400:
             self._count_error(model, outcome)
         if status >= 500 or self._access_log:

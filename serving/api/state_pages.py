@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 from urllib.parse import parse_qs
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -29,7 +30,11 @@ class StatePages:
         guarded: The pages that need an API key if there are any, by path.
     """
 
-    def __init__(self, models: ServedModels, metrics: Metrics) -> None:
+    def __init__(
+        self, models: ServedModels, metrics: Metrics, log: dict[str, str] | None = None
+    ) -> None:
+        """Tell of these models, and of the prediction log if there is one."""
+        self._log = log
         self._models = models
         self._metrics = metrics
         self._status = Status(models, metrics)
@@ -65,7 +70,7 @@ class StatePages:
     async def _readyz(self, _: Scope, send: Send) -> None:
         ready = self._models.ready
         models = {model.name: model.describe() for model in self._models}
-        body = {
+        body: dict[str, Any] = {
             "ready": ready,
             "draining": self._models.draining,
             "follows": self._models.alias or None,
@@ -73,6 +78,8 @@ class StatePages:
             "warning": self._models.warning or None,
             "models": models,
         }
+        if self._log is not None:
+            body["log"] = self._log
         await respond(send, 200 if ready else 503, json.dumps(body).encode() + b"\n")
 
     async def _ping(self, _: Scope, send: Send) -> None:

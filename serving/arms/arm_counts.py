@@ -9,6 +9,7 @@ from cloche.rollout.counts import Arm, Counted, RolloutCounts
 from cloche.rollout.guardrails import abort_evidence, failures_to_abort
 from cloche.rollout.plan import Plan
 from cloche.rollout.recent_keys import RecentKeys
+from cloche.rollout.verdict import one_of
 from cloche.serving.arms.routing_key import may_return
 from cloche.serving.arms.slow_limit import SlowLimit
 
@@ -104,15 +105,19 @@ class ArmCounts:
         """What `/readyz` tells of the counts, while the canary has this share."""
         own = self._own
         failed = own.sum("canary", "failure_events")
+        evidence = abort_evidence(self.plan, own, self._looking_servers)
         more = failures_to_abort(self.plan, own, percent, self._looking_servers)
         return {
             "counts": {
                 arm: {what: own.sum(arm, what) for what in ("requests", "failures")}
                 for arm in _ARMS
             },
-            "abort": None if more is None else {"failures": failed, "at": failed + more},
+            "abort": None if more is None else {
+                "failures": failed, "at": failed + more, "one_of": one_of(evidence.log_e),
+                "limit": one_of(evidence.log_limit),
+            },
             "warning": self._warning(percent) or None,
-        }
+        }  # fmt: skip
 
     def _warning(self, percent: float) -> str:
         requests, callers = (self._of_both(percent, what) for what in ("requests", "callers"))

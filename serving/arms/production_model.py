@@ -10,6 +10,7 @@ from cloche.serving.arms.arm_poller import ArmPoller
 from cloche.serving.arms.arm_tags import aborted_problem, is_aborted
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.canary_model import CanaryModel
+from cloche.serving.arms.shadow_copies import ShadowCopies, combined_arms
 from cloche.serving.arms.shadow_model import ShadowModel
 from cloche.serving.background_tasks import Tasks
 from cloche.serving.dispatch.served_model import MakeVersionPool, ServedModel
@@ -34,7 +35,7 @@ class ProductionModel(ServedModel):
 
     def __init__(
         self, uri: ModelUri, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, canary_arms: type[Arms] = Arms, no_shadow: str = "",
+        make: MakeVersionPool, arms: type[Arms] = Arms, copies: type[ShadowCopies] = ShadowCopies,
     ) -> None:  # fmt: skip
         """Serve nothing yet.
 
@@ -43,19 +44,19 @@ class ProductionModel(ServedModel):
             registry: The registry.
             metrics: The metrics of the server.
             make: Makes a version pool.
-            canary_arms: The class of what requests pass through beside a canary.
-            no_shadow: Why this server has no shadow; empty if it may have one.
+            arms: The class of what requests pass through beside a canary.
+            copies: The class of what requests pass through beside a shadow.
         """
         super().__init__(uri, registry, metrics, make=self._take_or_make)
         self._poller: ArmPoller = ArmPoller(registry, uri, _SECONDS)
         self._make = make
         self._promoted: ServedPool | None = None  # the canary's, which is to take over
         self._canary = CanaryModel(
-            self, registry, metrics, make=make, arms_class=canary_arms, changed=self._join_arms,
+            self, registry, metrics, make=make, arms_class=arms, changed=self._join_arms,
             abort=self._abort,
         )  # fmt: skip
         self._shadow = ShadowModel(
-            self, registry, metrics, make=make, changed=self._join_arms, refusal=no_shadow
+            self, registry, metrics, make=make, copies_class=copies, changed=self._join_arms
         )
         self._canary_problem = ""  # why the version behind the alias takes no requests
         self._canary_version = ""  # that version
@@ -125,10 +126,7 @@ class ProductionModel(ServedModel):
 
     def _join_arms(self) -> None:
         """Let requests pass through what takes them while there is a canary or a shadow."""
-        canary, shadow = self._canary.arms, self._shadow.arms
-        if shadow is not None:
-            shadow.canary = canary
-        self.arms = canary if shadow is None else shadow
+        self.arms = combined_arms(self._canary.arms, self._shadow.arms)
 
     def _follow_canary(self, canary: ResolvedVersion | None) -> None:
         """Have the canary follow its alias, unless its version may not take requests."""

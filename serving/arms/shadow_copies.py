@@ -173,6 +173,14 @@ class ShadowCopies:
         self._metrics.shadow_dropped.labels(self._model, self.pool.version, reason).inc()
 
 
+def combined_arms(canary: Arms | None, shadow: ShadowCopies | None) -> Arms | None:
+    """Return what requests pass through beside a canary, a shadow, or both; None beside neither."""
+    if shadow is None:
+        return canary
+    shadow.canary = canary
+    return shadow
+
+
 class _CopiedRequest:
     """A request of production that is to be copied: passes it on, and then its answer."""
 

@@ -37,16 +37,16 @@ class ShadowModel(ArmModel):
 
     def __init__(
         self, production: ServedModel, registry: Registry, metrics: Metrics, *,
-        make: MakeVersionPool, changed: Callable[[], None], refusal: str,
+        make: MakeVersionPool, copies_class: type[ShadowCopies], changed: Callable[[], None],
     ) -> None:  # fmt: skip
-        """Have no version yet; `refusal` is why this server has no shadows, if it has none."""
+        """Have no version yet."""
         super().__init__(production, registry, metrics, make=make, changed=changed)
-        self._refusal = refusal
+        self._copies_class = copies_class
         self._losses_since = (0.0, 0)  # a time on the loop's clock, and the losses until then
 
     def make_arms(self, pool: RequestPool, target: ResolvedVersion) -> ShadowCopies:  # noqa: ARG002
         """Return what gives the shadow copies of its share of the requests."""
-        return ShadowCopies(
+        return self._copies_class(
             self.uri.model,
             pool,
             self.tags.percent,
@@ -90,7 +90,7 @@ class ShadowModel(ArmModel):
         production = self._production.current
         if production is not None and production.version == target.version:
             return _IN_PRODUCTION.format(target.version)
-        return self._refusal if target.retry else _EFFECTS.format(target.version)
+        return "" if target.retry else _EFFECTS.format(target.version)
 
     def _end_if_hosts_die(self, losses: int) -> None:
         """End a version whose hosts die or hang again and again, until its alias is set anew."""

@@ -7,6 +7,8 @@ from threading import Thread
 from time import perf_counter
 from typing import Any
 
+from cloche.drift.comparison import drifted
+from cloche.drift.statistics import add
 from cloche.registry.stage_names import NO_STAGE
 from cloche.serving.batch import overlap_checks, resume_checks
 from cloche.serving.batch.input.inputs import Inputs
@@ -22,8 +24,7 @@ from cloche.serving.batch.output.work_dir import WorkDir, locked_work_dir
 from cloche.serving.batch.publish import Publisher, manifest_of
 from cloche.serving.batch.report import refusals
 from cloche.serving.batch.report.mlflow_run import JobRun
-from cloche.serving.batch.report.render import document, drift, drifted, prepare
-from cloche.serving.batch.report.statistics import add
+from cloche.serving.batch.report.render import document, drift, prepare
 from cloche.serving.batch.scoring.local_engine import Engine
 from cloche.serving.errors import JobFailed, TooManyBadRows
 from cloche.serving.host.reference_profile import load_profile

@@ -193,9 +193,9 @@ def _day(text: str) -> date:
 
 def _summary(report: "Report") -> list[str]:
     """Return a line for each version, and one for each gap."""
-    versions: dict[tuple[str, str], Counter[str]] = {}
+    versions: dict[str, Counter[str]] = {}
     for key, sums in report.sums.items():
-        counted = versions.setdefault((key.model, key.version), Counter())
+        counted = versions.setdefault(key.title, Counter())
         counted.update(sums.counted)
         counted.update({f"dropped ({reason})": n for reason, n in sums.dropped.items()})
         counted.update(
@@ -206,13 +206,13 @@ def _summary(report: "Report") -> list[str]:
             }
         )  # fmt: skip
     lines = []
-    for (model, version), counted in sorted(versions.items()):
+    for title, counted in sorted(versions.items()):
         names = ["answered", "failed", "computed and not delivered", "in the files", "sampled_out"]
         names += sorted(name for name in counted if name.startswith("dropped ("))
         names += [name for name in ("erased", "for requests tried again") if counted[name]]
         told = ", ".join(f"{counted[name]:,} {name.replace('_', ' ')}" for name in names)
         state = f"{counted['missing']:,} are missing" if counted["missing"] else "it adds up"
-        lines.append(f"{model} version {version}: {told}; {state}.")
+        lines.append(f"{title}: {told}; {state}.")
     lines += [f"{key.shown()}: {n:,} rows are missing." for key, n in report.gaps.items()]
     lines += [f"{path}: its rows are in another file, too." for path in report.doubled]
     return lines

@@ -143,10 +143,12 @@ class Answers:
         waiting = _CallResponse(self._predictions, exchange, call)
         if call.time_limit < self._request_timeout:  # longer ones end by `Deadlines`
             waiting.timer = self._loop.call_later(call.time_limit, waiting.expire)
+        name = exchange.id.decode()
+        item = Item("", call.body, name, OPEN_INFERENCE_GRPC.name, log=exchange.log)
         try:
             self._predictions.submit(
                 exchange,
-                Item("", call.body, exchange.id.decode(), OPEN_INFERENCE_GRPC.name),
+                item,
                 waiting,
                 client_left=lambda: not call.is_active(),
                 time_limit=call.time_limit,

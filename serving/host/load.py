@@ -13,13 +13,13 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.registry.installed_packages import mismatches
 from cloche.serving.host import frameworks
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import (
     ColumnDecoder,
     compile_decoder,
     has_type_hints,
 )
 from cloche.serving.host.parsing.content_types import JSON
-from cloche.serving.host.prediction_log import PredictionLog
 from cloche.serving.host.predictors.twin import ANY, Twin, TwinUnusable
 from cloche.serving.host.reference_profile import load_profile, usual_values
 from cloche.serving.host.scoring import HostScorer
@@ -95,7 +95,7 @@ def prepare_scorer(
     decoder = compile_decoder(model.metadata)
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     if log is not None:
-        log.watch(model)
+        log.capture_inputs(model)
     scorer = HostScorer(model, decoder, accelerated, name=name, version=version, log=log)
     request_body = _serving_example(path)
     if request_body is None and example is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cloche.processes import supervisor
 from cloche.serving.host.load import load, load_twin_first
-from cloche.serving.host.prediction_log import PredictionLog
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.host.twin_first import LoadedVersion, TwinFirstScorer
 from cloche.serving.processes import priority
@@ -93,8 +93,8 @@ class _Host:
         if "log" in request:
             self._log = PredictionLog(LogPlan.from_json(request["log"]))
         known = {
-            "log": self._log, "twin": request["twin"], "name": request["model"], "version": request["version"],
-            "as_stage": request["as_stage"],
+            "twin": request["twin"], "name": request["model"], "version": request["version"],
+            "as_stage": request["as_stage"], "log": self._log,
         }  # fmt: skip
         if request["stays_low"]:
             priority.lower()

@@ -31,9 +31,9 @@ from cloche.serving.host.codecs.catalog import codecs
 from cloche.serving.host.codecs.codec import Codec
 from cloche.serving.host.diagnosis.diagnosis import GENERAL
 from cloche.serving.host.instrumented_model import InstrumentedModel
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder, Table
 from cloche.serving.host.parsing.parsed_request import ParsedRequest
-from cloche.serving.host.prediction_log import PredictionLog
 from cloche.serving.host.predictors.prediction_writer import ModelPredictions
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.row_independence import Found, examine_rows, made_up_example
@@ -218,7 +218,8 @@ class HostScorer:
                     self._log.add_joined(
                         [items[position] for position in unanswered], predicted,
                         [requests[position].table.length for position in unanswered],
-                        dict(zip(self._names, columns, strict=True)), predictions, predictor.name,
+                        columns=dict(zip(self._names, columns, strict=True)),
+                        predicted=predictions, predictor=predictor.name,
                     )  # fmt: skip
         return answers
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
+from cloche.serving.host.log_records.prediction_log import PredictionLog
 from cloche.serving.host.parsing.column_decoder import ColumnDecoder
-from cloche.serving.host.prediction_log import PredictionLog
 from cloche.serving.host.predictors.twin import Twin
 from cloche.serving.host.scoring import HostScorer
 from cloche.serving.processes.frames import Item, Result

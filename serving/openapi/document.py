@@ -49,8 +49,30 @@ _CHOSEN = {
 }
 
 
-def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> dict[str, Any]:
-    """The OpenAPI document of a server with these models."""
+_LABEL = {
+    "type": "object",
+    "properties": {
+        "prediction_id": {"type": "string", "description": "The caller's id of the prediction."},
+        "request_id": {"type": "string", "description": "In its place the id of the request."},
+        "row": {"type": "integer", "minimum": 0, "description": "The row within the request."},
+        "label": {"type": ["string", "number", "boolean"], "description": "The true value."},
+        "time": {"type": "string", "format": "date-time", "description": "When it became known."},
+        "retract": {"type": "boolean", "description": "Take the label back."},
+    },
+    "additionalProperties": False,
+}
+_LABELS = {
+    "type": "object",
+    "required": ["labels"],
+    "properties": {"labels": {"type": "array", "minItems": 1, "items": _LABEL}},
+    "additionalProperties": False,
+}
+
+
+def document(
+    models: Iterable[ServedModel], *, guarded: bool, named: bool, logged: bool = False
+) -> dict[str, Any]:
+    """The OpenAPI document of a server with these models, which takes labels if it is logged."""
     served = list(models)
     key: dict[str, Any] = {"security": [{"key": []}]} if guarded else {}
     refusals = ({"401": _KEYLESS} if guarded else {}) | ({"403": _ELSEWHERE} if named else {})
@@ -70,6 +92,9 @@ def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> di
     for model in served:
         for path, methods in _of_model(model, _FAILURES | refusals, alone=len(served) == 1):
             paths[path] = {method: operation | key for method, operation in methods.items()}
+        if logged:
+            path = f"/models/{quote(model.name, safe='')}/labels"
+            paths[path] = {"post": _labels(model.name, _FAILURES | refusals) | key}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Cloche", "version": "1"},
@@ -77,6 +102,19 @@ def document(models: Iterable[ServedModel], *, guarded: bool, named: bool) -> di
         "components": {
             "schemas": dict(one.error_schema for one in PROTOCOLS if one.error_schema),
             **({"securitySchemes": {"key": _BEARER}} if guarded else {}),
+        },
+    }
+
+
+def _labels(name: str, texts: dict[str, str]) -> dict[str, Any]:
+    """The operation that takes labels; its failures are those that a body may have."""
+    failures = {code: texts[code] for code in texts if code not in {"415", "429", "500", "504"}}
+    return {
+        "summary": f"The truth about predictions of {name}, once it is known.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _LABELS}}},
+        "responses": {
+            "202": {"description": "Taken.", "content": {"application/json": {}}},
+            **_failures(MLFLOW, failures | {"503": "The spool of the log takes nothing now."}),
         },
     }
 

@@ -66,7 +66,7 @@ async function take(status) {
   byId("shown").hidden = false;
   document.title = `${model.name}${model.version ? ` ${model.version}` : ""} · Cloche`;
   showServing(model, series);
-  showCanary(model.canary);
+  showCanary(model.canary, model.history?.find((one) => one.version === model.canary?.version)?.rollout);
   for (const chart of charts) chart.draw(series, now);
   showRecords(model, series);
   if (before !== null && model.version !== before) say(`${versionName(model.version)} of ${model.name} serves now.`);

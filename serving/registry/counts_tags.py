@@ -3,7 +3,7 @@
 The tag of a server that was killed stays, so that its counts are not lost.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from mlflow.tracking import MlflowClient
@@ -22,17 +22,20 @@ def write(client: MlflowClient, model: str, version: str, server: str, value: st
 def remove(client: MlflowClient, model: str, version: str, run_id: str) -> None:
     """Remove the tags of all servers that counted the rollout of a run."""
     tags = client.get_model_version(model, version).tags
-    for server, _ in _written(tags, run_id):
+    for server in counts_of_servers(tags, run_id):
         client.delete_model_version_tag(model, version, COUNTS_TAG + server)
 
 
 def counting_servers(tags: Mapping[str, str], run_id: str) -> tuple[str, ...]:
     """Return the servers that have counted requests of the rollout of a run lately."""
     oldest = datetime.now(UTC).timestamp() - _COUNTING_SECONDS
-    return tuple(server for server, counts in _written(tags, run_id) if counts.at >= oldest)
+    found = counts_of_servers(tags, run_id)
+    return tuple(server for server, counts in found.items() if counts.at >= oldest)
 
 
-def _written(tags: Mapping[str, str], run_id: str) -> Iterator[tuple[str, ServerCounts]]:
+def counts_of_servers(tags: Mapping[str, str], run_id: str) -> dict[str, ServerCounts]:
+    """Return what servers have counted in the rollout of a run, by their names."""
+    found = {}
     for key, value in tags.items():
         if not key.startswith(COUNTS_TAG):
             continue
@@ -41,4 +44,5 @@ def _written(tags: Mapping[str, str], run_id: str) -> Iterator[tuple[str, Server
         except ValueError:
             continue  # of another release of Cloche
         if counts.run_id == run_id:
-            yield key.removeprefix(COUNTS_TAG), counts
+            found[key.removeprefix(COUNTS_TAG)] = counts
+    return found

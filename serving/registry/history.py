@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from cloche.registry.run_link import run_link
 from cloche.registry.version_listing import versions_of
+from cloche.rollout.registry_keys import CANARY
 from cloche.serving.registry.names import (
     EVIDENCE,
     GATE_RUN_TAG,
@@ -21,6 +22,7 @@ from cloche.serving.registry.names import (
     REASON_TAG,
 )
 from cloche.serving.registry.resolver import Resolver, translated_errors
+from cloche.serving.registry.rollout_progress import rollout_progress
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _SHOWN = 20
@@ -66,6 +68,7 @@ class History:
             "promoted_by": tags.get(PROMOTED_BY_TAG),
             "reason": tags.get(REASON_TAG),
             "evidence": self._evidence_of(tags.get(GATE_RUN_TAG)),
+            "rollout": rollout_progress(tags) if str(aliases.get(CANARY)) == number else None,
         }
 
     def _evidence_of(self, run_id: str | None) -> dict[str, Any] | None:

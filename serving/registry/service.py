@@ -19,6 +19,7 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
+from cloche.prediction_log.lookup import LOG_TAG
 from cloche.registry import env_manager
 from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefused
 from cloche.serving.registry import counts_tags
@@ -69,6 +70,13 @@ class RegistryService:
         """Remove from a version what all servers have counted of a rollout."""
         with translated_errors(f"{model} version {version}"):
             counts_tags.remove(self._resolver.client, model, version, run_id)
+
+    def write_log_tag(self, model: str, destination: str) -> None:
+        """Write the destination of the prediction log to its tag on a model, if it is not there."""
+        with translated_errors(model):
+            client = self._resolver.client
+            if client.get_registered_model(model).tags.get(LOG_TAG) != destination:
+                client.set_registered_model_tag(model, LOG_TAG, destination)
 
     def versions_with_alias(self, alias: str) -> dict[str, str]:
         """Return the version number with the alias, by the name of each model that has it."""

@@ -132,14 +132,16 @@ def _as_declared(found: pa.Array, declared: pa.DataType) -> pa.Array:
 
 def _same(one: pa.Array, other: pa.Array) -> bool:
     """Tell whether numbers are equal in 64 bits; NaN equals NaN."""
-    values = (cells.cast(pa.float64()).to_numpy(zero_copy_only=False) for cells in (one, other))
-    return np.array_equal(*values, equal_nan=True)
+    first, second = (
+        cells.cast(pa.float64()).to_numpy(zero_copy_only=False) for cells in (one, other)
+    )
+    return bool(np.array_equal(first, second, equal_nan=True))
 
 
 def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
     """Numbers become numbers and moments moments; a text that reads as a number stays a text."""
     if pa.types.is_timestamp(target):
-        return pa.types.is_timestamp(source)
+        return bool(pa.types.is_timestamp(source))
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (source, target)]
     same: bool = pa.types.is_null(source) or pa.types.is_large_string(source)
     return all(numbers) or same

@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cloche.prediction_log import layout
-from cloche.prediction_log.columns import MODEL_KEY, SEGMENT_KEY, SERVER_KEY, VERSION_KEY
+from cloche.prediction_log.columns import (
+    HASHED_KEY,
+    MODEL_KEY,
+    SEGMENT_KEY,
+    SERVER_KEY,
+    VERSION_KEY,
+)
 from cloche.prediction_log.destination import Destination, DestinationFailed
 from cloche.prediction_log.erasure import SEALED, Erasures, rows_by_hour
 from cloche.prediction_log.parquet import by_day, parquet
+from cloche.serving.sealing.segment_labels import seal_labels
 from cloche.serving.sealing.segment_table import predictions_table
 from cloche.serving.spool.counters import has_ended, read_counts
 from cloche.serving.spool.segment import TakenSegment
@@ -32,7 +39,7 @@ def seal_predictions(segment: TakenSegment, destination: Destination, erasures: 
     model, version = segment.header["model"], segment.header["version"]
     metadata = {
         SERVER_KEY: segment.header["server"], MODEL_KEY: model, VERSION_KEY: version,
-        SEGMENT_KEY: segment.name,
+        SEGMENT_KEY: segment.name, HASHED_KEY: json.dumps(segment.header.get("hashed", [])),
     }  # fmt: skip
     days = [day for day, _ in by_day(table)]
     erasures.load()
@@ -54,7 +61,8 @@ def seal_predictions(segment: TakenSegment, destination: Destination, erasures: 
 
 
 KINDS: dict[str, Callable[[TakenSegment, Destination, Erasures], None]] = {
-    "predictions": seal_predictions
+    "predictions": seal_predictions,
+    "labels": seal_labels,
 }
 """What seals a segment, by the entry `kind` of its header; predictions have none."""
 

@@ -108,7 +108,7 @@ class _Chunk:
         declared = self._types.get(name)
         arrays: list[pa.Array] = []
         for (kind, _), group in groupby(_without_gaps(pieces, self._scored), _kind):
-            cells, rows = _joined(kind, list(group))
+            cells, rows = _as_one(kind, list(group))
             arrays.append(pa.nulls(rows) if cells is None else array(cells, rows, declared))
         return united(arrays).combine_chunks()
 
@@ -135,7 +135,7 @@ def _kind(piece: tuple[int, Any]) -> tuple[str, object]:
     return "alone", id(cells)
 
 
-def _joined(kind: str, pieces: list[tuple[int, Any]]) -> tuple[Any, int]:
+def _as_one(kind: str, pieces: list[tuple[int, Any]]) -> tuple[Any, int]:
     if len(pieces) == 1:
         return pieces[0][1], pieces[0][0]
     rows = sum(size for size, _ in pieces)

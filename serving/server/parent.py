@@ -24,7 +24,7 @@ from cloche.serving.server.worker import WorkerArguments
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import allowed_hosts
 from cloche.serving.workers import page_relay
-from cloche.serving.workers.arms_on_workers import ArmsOnWorkers, counts_handler
+from cloche.serving.workers.arms_on_workers import ArmsOnWorkers, CopiesOnWorkers, counts_handler
 from cloche.serving.workers.fleet import Fleet
 from cloche.serving.workers.version_on_workers import VersionOnWorkers
 from cloche.serving.workers.worker_handle import WorkerHandle
@@ -64,8 +64,9 @@ async def serve_with_workers(
 
     pools = partial(VersionOnWorkers, fleet)
     async with served_models(
-        settings, uris, processes, metrics, make=pools, canary_arms=ArmsOnWorkers, changed=changed
-    ) as models:
+        settings, uris, processes, metrics,
+        make=pools, arms=ArmsOnWorkers, copies=CopiesOnWorkers, changed=changed,
+    ) as models:  # fmt: skip
         stop_requested = asyncio.Event()
 
         def stop() -> None:

@@ -4,23 +4,25 @@ It knows neither sockets nor signals, so `cloche serve` and a program that mount
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from cloche.registry.env_manager import LOCAL
-from cloche.rollout.registry_keys import SHADOW
 from cloche.serving.api.app import App
 from cloche.serving.api.front_log import FrontLog
+from cloche.serving.api.labels import LabelSpool
 from cloche.serving.api.predictions import PredictionService
 from cloche.serving.api.request_observer import RequestObserver
 from cloche.serving.api.state_pages import StatePages
 from cloche.serving.arms.arms import Arms
 from cloche.serving.arms.production_model import ProductionModel
+from cloche.serving.arms.shadow_copies import ShadowCopies
 from cloche.serving.clouds.routes import CloudRoutes
 from cloche.serving.dispatch.pool_settings import PoolSettings
 from cloche.serving.dispatch.replica import Replica
@@ -42,6 +44,7 @@ from cloche.serving.registry.client import Registry
 from cloche.serving.registry.names import PRODUCTION
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.uri import ModelUri, Reference
+from cloche.serving.server.log_tags import LogTags
 from cloche.serving.server.sealing_process import sealing
 from cloche.serving.settings import Settings
 from cloche.serving.web.allowed_hosts import AllowedHosts
@@ -49,11 +52,7 @@ from cloche.serving.web.asgi import Application
 from cloche.serving.web.authentication import Authentication
 from cloche.serving.workers.worker_pools import Fetched, MakePool
 
-_NO_SHADOW = (
-    f"A {SHADOW} is not served with --workers: start the server with --workers 1, or take the "
-    f"alias {SHADOW} away."
-)
-_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)
+_SHADOW_QUEUE = QueueLimits(requests=256, rows=65_536, size=1 << 26)  # of all workers
 _FETCH_SECONDS = 1800.0
 _BUILD_SECONDS = 1800.0
 _FETCHES = 16  # at the same time; each has a registry process of its own
@@ -90,7 +89,7 @@ async def serving_runtime(
         tracing.opened() as traces,
         served_models(settings, uris, processes, metrics, make=make) as models,
     ):
-        state = StatePages(models, metrics)
+        state = StatePages(models, metrics, log_state(settings))
         async with request_handling(
             settings, hosts, models, metrics, state=state, traces=traces
         ) as runtime:
@@ -101,27 +100,29 @@ async def serving_runtime(
 async def served_models(
     settings: Settings, uris: list[ModelUri], processes: Processes, metrics: Metrics, *,
     make: Callable[[str, ResolvedVersion, Sequence[Fetched]], ServedPool],
-    canary_arms: type[Arms] = Arms,
+    arms: type[Arms] = Arms,
+    copies: type[ShadowCopies] = ShadowCopies,
     changed: Callable[[ServedModels], None] = lambda _: None,
 ) -> AsyncIterator[ServedModels]:  # fmt: skip
     """Follow the registry, with version pools that `make` makes, until the context is left."""
     registry = Registry(settings.cache_directory, processes)
     fetches = asyncio.Semaphore(_FETCHES)
     replica_names = ReplicaNames(settings.named_replicas)
+    log_tags = LogTags(registry, settings.log)
 
     async def fetch_and_make_pool(name: str, resolved: ResolvedVersion) -> ServedPool:
         models.set_warning(replica_names.warning(name, resolved, (one.name for one in models)))
         async with fetches:
             fetched = [await _fetch(settings, processes, one) for one in resolved.with_stages]
+        log_tags.write(resolved)
         return make(name, resolved, fetched)
 
     def make_model(uri: ModelUri) -> ServedModel:
         if uri.reference is not Reference.ALIAS or uri.value != PRODUCTION:
             return ServedModel(uri, registry, metrics, make=fetch_and_make_pool)
         return ProductionModel(
-            uri, registry, metrics, make=fetch_and_make_pool, canary_arms=canary_arms,
-            no_shadow="" if settings.workers == 1 else _NO_SHADOW,
-        )  # fmt: skip
+            uri, registry, metrics, make=fetch_and_make_pool, arms=arms, copies=copies
+        )
 
     models = ServedModels(make_model, settings.poll_interval, changed)
     for uri in uris:
@@ -137,6 +138,7 @@ async def served_models(
             if listing is not None:
                 listing.cancel()
             await models.close()
+            await log_tags.close()
             await registry.close()
             await processes.close()
 
@@ -151,11 +153,13 @@ async def request_handling(
     access = Authentication(settings.api_keys)
     plan = settings.log_plan
     log = FrontLog(plan, metrics) if plan is not None else None
+    labels = LabelSpool(plan) if plan is not None else None
     observer = RequestObserver(settings, metrics, traces, log)
     predictions = PredictionService(settings, deadlines, observer)
     app = App(
         models, predictions, state,
         access=access, hosts=hosts, webhook_secret=settings.webhook_secret,
+        labels=labels, max_body=settings.max_body,
     )  # fmt: skip
     fast_path = None
     if settings.cloud_contract is None:  # a cloud's routes must not be bypassed
@@ -172,6 +176,8 @@ async def request_handling(
         timer.cancel()
         if log is not None:
             log.close()
+        if labels is not None:
+            labels.close()
 
 
 def make_processes(settings: Settings, relay: socket.socket | None = None) -> Processes:
@@ -236,7 +242,10 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
             and plan.for_version(resolved.model or name, resolved.version, resolved.digest),
         )
         if low_priority:
-            own = replace(own, low_priority=True, queue=_SHADOW_QUEUE)
+            queue = QueueLimits(
+                *(math.ceil(one / settings.workers) for one in astuple(_SHADOW_QUEUE))
+            )
+            own = replace(own, low_priority=True, queue=queue)
         return VersionPool(
             name, resolved.version, path, settings=own, metrics=metrics, spawn=spawn,
             retry=resolved.retry,
@@ -257,6 +266,11 @@ def version_pool_factory(settings: Settings, processes: Processes, metrics: Metr
         return StagedPool([*before, pool], settings.load_timeout)
 
     return make
+
+
+def log_state(settings: Settings) -> dict[str, str] | None:
+    """What `/readyz` says of the prediction log; None without one."""
+    return {"destination": settings.log, "promise": settings.log_promise} if settings.log else None
 
 
 async def _fetch(settings: Settings, processes: Processes, resolved: ResolvedVersion) -> Fetched:

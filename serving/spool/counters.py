@@ -61,7 +61,7 @@ class Counters:
         key = (received_at // MICROSECONDS_PER_HOUR, model, version)
         place = self._places.get(key)
         if place is None:
-            place = self._place(*key)
+            place = self._slot(*key)
         place += _COUNT.size * (2 + COUNTS.index(what))
         (before,) = _COUNT.unpack_from(self._mapped, place)
         _COUNT.pack_into(self._mapped, place, before + rows)
@@ -92,7 +92,7 @@ class Counters:
         self._versions: dict[tuple[str, str], int] = {}
         self._end_of_versions = _HEADER
 
-    def _place(self, hour: int, model: str, version: str) -> int:
+    def _slot(self, hour: int, model: str, version: str) -> int:
         """Begin a row, and return where it is."""
         line = json.dumps([model, version]).encode() + b"\n"
         known = (model, version) in self._versions

@@ -1,5 +1,10 @@
 """What a process that logs predictions of a version is told: where to, and what of them.
 
+A record is `[requests, inputs, outputs]`. Each request is a list of its ID, the time at which it
+was received (us), the number of its rows, status, reason, predictor, arm, door, attempt, inclusion,
+the times in the queue and in the model (us), its prediction ID (None, a text, or a list with one
+for each row), and the hashes of its subjects (None, or a list with one for each row).
+
 A front tells it to a model host with the version. So the secret of the hashes stays in the front: a
 host gets a key that is derived for its model, with which nobody finds the hashes of other models.
 """
@@ -7,6 +12,7 @@ host gets a key that is derived for its model, with which nobody finds the hashe
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +37,6 @@ class LogPlan:
         subject: The column with whom a row is about; empty for none.
         sample: The probability with which a request is kept.
         spool_bytes: How large the spool may become.
-        seal_seconds: How long a segment is open.
         key: The key of hashes; the secret itself until `for_version` derives the model's.
         model: The name of the registered model, or under which it is served.
         version: The number of the version.
@@ -47,7 +52,6 @@ class LogPlan:
     subject: str = ""
     sample: float = 1.0
     spool_bytes: int = 1 << 30
-    seal_seconds: float = 60.0
     key: bytes = field(default=b"", repr=False)
     model: str = ""
     version: str = ""
@@ -75,7 +79,8 @@ def spool_folder(root: Path, destination: str) -> Path:
     return root / hashlib.sha256(destination.encode()).hexdigest()[:16]
 
 
-def door(protocol: str) -> str:
+@cache
+def door_name(protocol: str) -> str:
     """How the log names the way by which a request came: its protocol, and whether over gRPC."""
     over_grpc = protocol.removesuffix("_grpc")
     return protocol if over_grpc == protocol else f"grpc {over_grpc}"

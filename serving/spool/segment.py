@@ -18,9 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
-
 from cloche.processes.private_folders import make_private
+from cloche.serving.spool.msgpack import Ext, encode, msgspec
 
 MAGIC = b"CLOCHE-LOG-1\n"
 SEGMENT_BYTES = 64 << 20  # a sealer has a whole segment in memory
@@ -46,7 +45,7 @@ class NotSpooled(Exception):
         self.reason = reason
 
 
-def array_cells(dtype: str, data: bytes | memoryview) -> msgspec.msgpack.Ext:
+def array_cells(dtype: str, data: bytes | memoryview) -> Any:
     """Return what stands for a column in a record that is a numpy array.
 
     Args:
@@ -54,12 +53,12 @@ def array_cells(dtype: str, data: bytes | memoryview) -> msgspec.msgpack.Ext:
         data: The bytes of the array in C order. The number of the rows is the record's; more
             items than rows are as many items in each row.
     """
-    return msgspec.msgpack.Ext(_ARRAY, dtype.encode() + b"\0" + data)
+    return Ext(_ARRAY, dtype.encode() + b"\0" + data)
 
 
 def array_of(cells: Any) -> tuple[str, memoryview] | None:
     """Return the type and the bytes of a column that is a numpy array; None for a list of cells."""
-    if not isinstance(cells, msgspec.msgpack.Ext) or cells.code != _ARRAY:
+    if not isinstance(cells, Ext) or cells.code != _ARRAY:
         return None
     data = memoryview(cells.data)
     end = bytes(data[:32]).index(b"\0")
@@ -79,7 +78,7 @@ class SegmentWriter:
 
     def __init__(
         self, folder: Path, header: Mapping[str, Any], *, spool_bytes: int,
-        segment_bytes: int = SEGMENT_BYTES,
+        segment_bytes: int = SEGMENT_BYTES, synced: bool = False,
     ) -> None:  # fmt: skip
         """Write nothing yet: a segment begins with its first record.
 
@@ -88,8 +87,11 @@ class SegmentWriter:
             header: The header of each segment; `started` is set for each anew.
             spool_bytes: How large the spool may become, with what all processes write.
             segment_bytes: The size at which a segment is closed.
+            synced: Whether a full segment is on the disk before it is closed, for callers that
+                `sync` what they have appended.
         """
         self._folder, self._header = folder, dict(header)
+        self._synced = synced
         self._spool_bytes, self._segment_bytes = spool_bytes, segment_bytes
         self._file = -1
         self._end = 0
@@ -97,7 +99,6 @@ class SegmentWriter:
         self._spooled = 0
         self._measured_at = -_MEASURED_EVERY
         self._since_measured = 0
-        self._encoder = msgspec.msgpack.Encoder()
 
     def append(self, requests: Any, inputs: Any, outputs: Any) -> None:
         """Append a record, whole and in one call of the system, or nothing of it.
@@ -105,18 +106,20 @@ class SegmentWriter:
         Raises:
             NotSpooled: The spool or the disk is full, or the disk fails.
         """
-        record = _framed(self._encoder.encode((requests, inputs, outputs)))
+        record = _framed(encode((requests, inputs, outputs)))
         self._require_room(len(record))
         try:
             if not self._lock_open_segment():
                 self._begin()
             if not self._end:
-                record = MAGIC + _framed(self._encoder.encode(self._header)) + record
+                record = MAGIC + _framed(encode(self._header)) + record
             self._write(record)
         except OSError as error:
             reason = DISK_FULL if error.errno in _FULL else ERROR
             raise NotSpooled(reason, f"{self._folder}: {error}") from error
         if self._end >= self._segment_bytes:
+            if self._synced:
+                self.sync()
             self.close()
 
     def sync(self) -> None:

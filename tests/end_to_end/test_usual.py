@@ -8,8 +8,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cloche.serving.batch.report.render import document, drifted, render
-from cloche.serving.batch.report.statistics import count
+from cloche.drift.comparison import drifted
+from cloche.drift.statistics import count
+from cloche.serving.batch.report.render import document, render
 from cloche.training.packaging.profile import profile
 from cloche.training.recipe.sections import Columns
 

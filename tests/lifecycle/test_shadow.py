@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from functools import cache
+import signal
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import requests
 from cloche.rollout.server_counts import ServerCounts
 from tests.lifecycle import make_canaries as made
 from tests.lifecycle.registry import Registry, Serve, infer_request
-from tests.online import Load, Server, wait_for
+from tests.online import Load, Server, children, wait_for
 from tests.shelf import shelf
 
 pytestmark = pytest.mark.slow
@@ -127,27 +128,31 @@ def test_one_answer_of_twenty_that_differs_is_one_of_twenty_differences(
 
     wait_for(lambda: len(counted()) == 1)  # after the last copies
     assert min(counted()) >= 5
-    wait_for(lambda: differences_told(registry) == min(counted()))
+    wait_for(lambda: told(registry, "differences") == min(counted()))
 
 
-def differences_told(registry: Registry) -> int:
-    """The differences in the tag of the version in which the server tells what it counts."""
+def told(registry: Registry, what: str) -> int:
+    """What the tag of the version says in which the server tells its counts."""
     tags = registry.client.get_model_version("m", "2").tags
-    (told,) = [value for key, value in tags.items() if key.startswith("cloche.rollout_counts.")]
-    return ServerCounts.parse(told).counts.of(0.0, "shadow", "differences")
+    (value,) = [value for key, value in tags.items() if key.startswith("cloche.rollout_counts.")]
+    counts = ServerCounts.parse(value).counts
+    return counts.of(0.0, "shadow", "requests" if what == "compared" else "differences")
 
 
-@pytest.mark.parametrize("fault", [made.DIES, pytest.param(made.HANGS, marks=pytest.mark.breadth)])
+@pytest.mark.parametrize(
+    ("fault", "workers"),
+    [(made.DIES, 1), (made.DIES, 2), pytest.param(made.HANGS, 1, marks=pytest.mark.breadth)],
+)
 def test_a_shadow_that_dies_or_hangs_again_and_again_is_ended_and_no_caller_notices(
-    registry: Registry, serve: Serve, fault: str
+    registry: Registry, serve: Serve, fault: str, workers: int
 ) -> None:
     register(registry, fault)
-    server = serve("--predict-timeout", "2").wait_until_ready()
+    server = serve("--predict-timeout", "2", "--workers", str(workers)).wait_until_ready()
     follow(registry, server)
     with Load(server, check=right, clients=32) as load:
         wait_for(lambda: "lost 5 hosts" in (shadow(server)["problem"] or ""))
         load.wait_for_more(50)
-        wait_for(lambda: len(server.hosts()) == 1)
+        wait_for(lambda: len(server.hosts()) == workers)
     assert load.failures == []
     assert server.metric("cloche_arm_failures_total", arm="shadow") >= 5
     assert server.metric("cloche_lost_hosts_total", version="1") == 0
@@ -168,13 +173,57 @@ def test_a_slow_shadow_misses_copies_of_any_size_and_no_caller_waits_for_it(
     assert shadow(server)["differences"] == 0
 
 
-def test_workers_serve_no_shadow_and_say_so(registry: Registry, serve: Serve) -> None:
-    register(registry, made.GOOD)
+@pytest.mark.parametrize("fault", [made.GOOD, made.DIFFERS])
+def test_workers_have_a_shadow_each_and_tell_their_numbers_as_one_server(
+    registry: Registry, serve: Serve, fault: str
+) -> None:
+    register(registry, fault)
     server = serve("--workers", "2").wait_until_ready()
-    registry.promote("2", alias="shadow")
-    wait_for(lambda: "--workers 1" in (shadow(server).get("problem") or ""))
-    assert server.get("/readyz").status_code == 200
-    assert right(server.predict())
+    follow(registry, server)
+    assert len(server.hosts()) == 4
+    with Load(server, check=right, clients=16) as load:
+        wait_for(lambda: shadow(server)["compared"] > 200)
+    assert load.failures == []
+
+    def counted(name: str, what: str) -> set[float]:
+        return {shadow(server)[what], server.metric(name, arm="shadow"), told(registry, what)}
+
+    wait_for(lambda: len(counted("cloche_arm_requests_total", "compared")) == 1)
+    wait_for(lambda: len(counted("cloche_arm_differences_total", "differences")) == 1)
+    compared, differences = (shadow(server)[what] for what in ("compared", "differences"))
+    both = range(compared // 20 - 1, compared // 20 + 1)  # hosts, each of which counts to 20
+    assert differences in both if fault == made.DIFFERS else differences == 0
+    beside, (killed, _) = server.hosts(), children(server.process.pid, "cloche-front")
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: len(set(server.hosts()) - set(beside)) == 2)  # of another worker
+    with Load(server, check=right) as load:
+        wait_for(lambda: shadow(server)["compared"] > compared + 50)
+    assert load.failures == []
+
+
+def test_a_shadow_that_moves_again_and_again_costs_no_caller_of_any_worker(
+    registry: Registry, serve: Serve
+) -> None:
+    register(registry, made.GOOD)
+    shutil.copytree(saved(1, made.GOOD), registry.artifacts("3"))
+    registry.client.create_model_version("m", source=str(registry.artifacts("3")))
+    server = serve("--workers", "2").wait_until_ready()
+
+    def compares(version: str) -> bool:
+        told = shadow(server)
+        return told.get("version") == version and told.get("compared", 0) > 0
+
+    with Load(server, check=right, clients=8) as load:
+        for version in ("2", "3") * 2:
+            registry.client.set_model_version_tag("m", version, "cloche.shadow_percent", "50")
+            registry.promote(version, alias="shadow")
+            wait_for(partial(compares, version))
+        registry.promote("3")  # which is the shadow, too
+        server.wait_for_version("3")
+        wait_for(lambda: "in production" in (shadow(server)["problem"] or ""))
+        registry.client.delete_registered_model_alias("m", "shadow")
+        wait_for(lambda: not shadow(server) and len(server.hosts()) == 2)
+    assert load.failures == []
 
 
 def test_a_shadow_that_cannot_be_loaded_gets_nothing_and_is_told(

@@ -123,6 +123,13 @@ def test_every_page_answers(server: Server, path: str) -> None:
     assert requests.post(server.url + path, timeout=30).status_code == 405
 
 
+def test_labels_need_a_log(server: Server) -> None:
+    body = {"labels": [{"prediction_id": "a", "label": 1}]}
+    answer = requests.post(f"{server.url}/models/m/labels", json=body, timeout=30)
+    assert answer.status_code == 404
+    assert answer.json()["message"].endswith("it was started without --log.")
+
+
 def test_openapi_describes_the_columns_and_gives_an_example(server: Server) -> None:
     operation = server.get("/openapi.json").json()["paths"]["/invocations"]["post"]
     content = operation["requestBody"]["content"]["application/json"]

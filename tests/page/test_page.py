@@ -308,8 +308,16 @@ def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> 
         canary.to_contain_text("Version 2 answers 1 % of the callers", timeout=_NOTICED)
         ask_button(flights).click()
         canary.to_contain_text("0 of 1 requests")
+        canary.to_contain_text("3 failures more than production's would be needed")
         canary.to_contain_text("0 of about 3 failures that would end it")
-        assert barriers(flights) == []
+        canary.to_contain_text("It was set by hand")
+        canary.to_contain_text("What it takes until 5 %")
+        canary.to_contain_text("It has had enough requests: 0 of at least 500 requests")
+        for scheme, size in ((LIGHT, DESKTOP), (DARK, PHONE)):
+            flights.emulate_media(color_scheme=scheme)
+            flights.set_viewport_size(size)
+            assert barriers(flights) == []
+            assert flights.evaluate("document.documentElement.scrollWidth") <= size["width"]
     finally:
         registry.client.delete_registered_model_alias(FLIGHTS, "canary")
     canary.to_be_hidden(timeout=_NOTICED)

@@ -64,6 +64,12 @@ _PIPE_WIDTH = 160
     help="The stage that prepares the rows for the version, or none to judge the version alone.",
 )
 @click.option(
+    "--on",
+    metavar="ROWS",
+    show_default="the holdout",
+    help="Judge on live, or live?since=DAY: logged, labelled rows that no version was trained on.",
+)
+@click.option(
     "--policy",
     metavar="FILE",
     type=click.Path(dir_okay=False),
@@ -105,6 +111,7 @@ def promote(
     *,
     version: str | None,
     before: str | None,
+    on: str | None,
     policy: str | None,
     allow_breaking: bool,
     dry_run: bool,
@@ -123,7 +130,7 @@ def promote(
         raise click.UsageError("--force needs --reason TEXT: why is it right to overrule the gate?")
     try:
         request = PromotionRequest(
-            version=version, before=before, policy=policy, allow_breaking=allow_breaking,
+            version=version, before=before, on=on, policy=policy, allow_breaking=allow_breaking,
             force=force, reason=reason, gradually=gradually, timeout=timeout, host_env=host_env,
             env_manager=env_manager, cache=cache,
         )  # fmt: skip

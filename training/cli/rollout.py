@@ -96,6 +96,9 @@ def rollout() -> None:
     metavar="SECONDS",
     help="Pause between two looks.",
 )
+@click.option(
+    "--prometheus", metavar="URL", help="Prometheus with the counts, instead of the servers' tags."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each look as a line of JSON.")
 def start(
     model: str,
@@ -106,6 +109,7 @@ def start(
     shadow_only: bool,
     retry: bool,
     poll: float,
+    prometheus: str | None,
     as_json: bool,
 ) -> None:
     """Walk a version through its rollout, or go on with that.
@@ -114,8 +118,9 @@ def start(
     then does the same.
     """
     request = RolloutRequest(
-        version=version, plan=plan, steps=steps, shadow_only=shadow_only, retry=retry, poll=poll
-    )
+        version=version, plan=plan, steps=steps, shadow_only=shadow_only, retry=retry, poll=poll,
+        prometheus=prometheus,
+    )  # fmt: skip
     launch.interrupt_on_signals()
     walk(_client(f"reading the registry's {model}"), model, request, as_json=as_json)
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 HELP = """Train what RECIPE says, evaluate it, and register the result as challenger.
 
 RECIPE is the name of a shipped recipe (flights, comments, …) or a path to a YAML file.
+The source log:NAME is what servers logged of a model, with its labels. Exit code 6 means that
+--min-labels or --cool-down put the training off.
 
 \b
 Example:
@@ -42,9 +44,30 @@ Example:
 @click.option(
     "--explain", is_flag=True, help="Read and check everything, say what would happen, and stop."
 )
+@click.option(
+    "--min-labels",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Train only if so many labels of the log arrived since the model's last training.",
+)
+@click.option(
+    "--cool-down",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="DAYS",
+    help="Train only if the model's last training is so long ago.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
-    recipe: str, data: str | None, overrides: tuple[str, ...], *, explain: bool, as_json: bool
+    recipe: str,
+    data: str | None,
+    overrides: tuple[str, ...],
+    *,
+    explain: bool,
+    min_labels: int,
+    cool_down: float,
+    as_json: bool,
 ) -> None:
     """Run the command; see HELP."""
     # Not at the top: these imports take seconds, and `cloche --help` imports every command.
@@ -62,10 +85,11 @@ def train(
             # before MLflow: skops searches all modules that exist for each function of numpy
             import skops.io  # noqa: F401, PLC0415
 
+            from cloche.training.retraining import RetrainingLimits  # noqa: PLC0415
             from cloche.training.train import train as run_training  # noqa: PLC0415
 
         launch.interrupt_on_signals()
-        trained = run_training(checked, say)
+        trained = run_training(checked, say, RetrainingLimits(min_labels, cool_down))
     if as_json:
         click.echo(json.dumps(_document(trained), indent=2))
     else:

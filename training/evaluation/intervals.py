@@ -45,6 +45,7 @@ def intervals(
     confidence: float = 0.95,
     seed: int,
     records: RecordNumbers | None = None,
+    weights: Floats | None = None,
 ) -> dict[str, Interval]:
     """Return the value of each metric with its bootstrap interval.
 
@@ -55,19 +56,23 @@ def intervals(
         confidence: Confidence level of the intervals.
         seed: Seed for the draws.
         records: (n,) Number of each row's record; by default every row is a record.
+        weights: (n,) Weight of each row; by default all weigh the same.
     """
     functions = [prepare(metric, pairs) for metric in metrics]
+    each = 1.0 if weights is None else weights
     draws = np.array(
         [
-            [function(counts) for function in functions]
+            [function(counts * each) for function in functions]
             for counts in _draws(len(pairs), resamples, seed, records)
         ]
     ).reshape(resamples, len(metrics))
     return {
         metric: Interval(
-            score(metric, pairs), *_two_sided(draws[:, column], confidence), confidence
+            score(metric, pairs) if weights is None else function(weights),
+            *_two_sided(draws[:, column], confidence),
+            confidence,
         )
-        for column, metric in enumerate(metrics)
+        for column, (metric, function) in enumerate(zip(metrics, functions, strict=True))
     }
 
 

@@ -29,12 +29,14 @@ class Holdout:
         source: Origin of the rows, for people.
         digest: Digest of the source's content.
         without_target: Number of rows of the source that are left out because they have no target.
+        live: For logged rows, which ones they are, for people; else empty.
     """
 
     frame: pd.DataFrame
     source: str
     digest: str
     without_target: int = 0
+    live: str = ""
 
 
 def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> Holdout:
@@ -47,12 +49,21 @@ def fetch_holdout(client: MlflowClient, policy: Policy, run_id: str | None) -> H
     if policy.holdout is not None:
         holdout = _carried(client, policy.holdout, run_id)
     elif policy.data is not None:
-        table = load_table(policy.data)
+        table = load_table(policy.data, target=policy.target)
         frame = rows_with_target(table.frame, policy.target)
         missing = len(table.frame) - len(frame)
         holdout = Holdout(frame, table.source, table.digest, missing)
     else:
         raise RegistryError("the policy names no holdout")
+    return require_columns(holdout, policy)
+
+
+def require_columns(holdout: Holdout, policy: Policy) -> Holdout:
+    """Return a holdout that has rows, the target and the features that its policy names.
+
+    Raises:
+        DataError: It has not.
+    """
     if policy.target not in holdout.frame.columns:
         raise DataError(holdout.source, [f"there is no column {policy.target!r}, the target"])
     if absent := absent_columns(policy.features, list(holdout.frame.columns)):

@@ -30,6 +30,7 @@ def judge(
     candidate: FetchedVersion,
     production: FetchedVersion | None,
     *,
+    live: str | None = None,
     allow_breaking: bool,
     timeout: float,
     extra_names: Sequence[str] = (),
@@ -38,11 +39,11 @@ def judge(
 ) -> Judgement:
     """Measure and decide, without writing anything.
 
-    The arguments are those of `probe_process.probe`, the errors those of `measure` and `decide`.
+    The arguments and errors are those of `measure`, and the errors of `decide`.
     """
     measured = measure(
-        client, policy, candidate, production, allow_breaking=allow_breaking, timeout=timeout,
-        extra_names=extra_names, interpreter=interpreter, say=say,
+        client, policy, candidate, production, live=live, allow_breaking=allow_breaking,
+        timeout=timeout, extra_names=extra_names, interpreter=interpreter, say=say,
     )  # fmt: skip
     decision = decide(policy.resolved_gate, measured.measurements, allow_breaking=allow_breaking)
     return Judgement(candidate, production, policy, measured, decision)

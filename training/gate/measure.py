@@ -24,7 +24,13 @@ from cloche.training.evaluation.predictions import Pairs
 from cloche.training.evaluation.remarks import remarks, undefined_reasons
 from cloche.training.evaluation.slices import slices
 from cloche.training.gate.fetched_version import FetchedVersion
-from cloche.training.gate.holdout import Holdout, fetch_holdout, require_inputs
+from cloche.training.gate.holdout import (
+    Holdout,
+    fetch_holdout,
+    require_columns,
+    require_inputs,
+)
+from cloche.training.gate.live_rows import live_holdout
 from cloche.training.gate.policy import Policy, holdout_digest
 from cloche.training.gate.probe_process import ProbeResult, probe
 from cloche.training.gate.signature_changes import breaking_changes
@@ -57,6 +63,7 @@ def measure(
     candidate: FetchedVersion,
     production: FetchedVersion | None,
     *,
+    live: str | None = None,
     allow_breaking: bool = False,
     timeout: float,
     extra_names: Sequence[str] = (),
@@ -65,14 +72,31 @@ def measure(
 ) -> MeasuredVersion:
     """Measure a version, and the production version if there is one.
 
+    Args:
+        client: MLflow client for the registry and the runs.
+        policy: What is measured.
+        candidate: The judged version.
+        production: The version that it is compared with; None if none serves.
+        live: Which logged rows it is measured on (`live_holdout`); None for the policy's holdout.
+        allow_breaking: Whether it is no failure of the gate that production cannot be probed.
+        timeout: As of `probe_process.probe`, like the next two.
+        extra_names: See there.
+        interpreter: See there.
+        say: Called with a description of each step as it begins.
+
     Raises:
         NotMeasured: A process of the gate could not do its work.
         RegistryError: The holdout cannot be fetched.
         DataError: The table cannot be read or judged on.
         TrainingError: The target column does not fit the task.
     """
-    say("fetching the holdout")
-    holdout = fetch_holdout(client, policy, candidate.version.run_id)
+    if live is None:
+        say("fetching the holdout")
+        holdout = fetch_holdout(client, policy, candidate.version.run_id)
+    else:
+        say("reading the log")
+        versions = [one.version for one in (candidate, production) if one is not None]
+        holdout = require_columns(live_holdout(client, policy, versions, live), policy)
     if candidate.stages:
         require_inputs(holdout, candidate)
     truth = holdout.frame[policy.target]
@@ -226,6 +250,9 @@ def _notes(holdout: Holdout, production: FetchedVersion | None, *, copies: int) 
             f"{copies:,} of the {len(holdout.frame):,} rows of the holdout are copies of others: "
             "metrics count them all, intervals each record once"
         )
+    if holdout.live:
+        yield holdout.live
+        return
     if production is None:
         return
     label = f"production version {production.version.version}"

@@ -19,7 +19,7 @@ UNITS = {"day": "D", "week": "W"}
 QUANTILES = {"0.5": 0.5, "0.95": 0.95, "0.99": 0.99, "1.0": 1.0}
 MIN_PERIODS = 20  # fewest periods from which a 95 % quantile can be estimated
 MIN_ROWS = 50  # fewest rows of a period; smaller periods differ by chance
-_HALF_ROW = 0.5  # rows that an empty bin counts as, like in `cloche.serving.batch.report.drift`
+_HALF_ROW = 0.5  # rows that an empty bin counts as, like in `cloche.drift.judgement`
 
 
 def number_periods(timestamps: "pd.Series[pd.Timestamp]") -> dict[str, "np.ndarray"]:

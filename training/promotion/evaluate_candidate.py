@@ -103,6 +103,7 @@ def evaluate(
             policy,
             candidate,
             production,
+            live=None if request.on is None else request.on.partition("?")[2],
             allow_breaking=request.allow_breaking,
             timeout=request.timeout,
             extra_names=request.host_env,

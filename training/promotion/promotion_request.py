@@ -18,6 +18,8 @@ class PromotionRequest:
     Attributes:
         version: Number of the version; by default the challenger.
         before: URI of the stage before the version, or `none`; by default that of its tag.
+        on: The rows to judge on: `live`, or `live?since=DAY` for logged, labelled rows that no
+            judged version was trained on; by default the policy's holdout.
         policy: Path of a YAML file with the policy; by default the version's own policy.
         allow_breaking: Whether to accept a changed signature, and a production version that cannot
             be compared.
@@ -34,6 +36,7 @@ class PromotionRequest:
 
     version: str | None = None
     before: str | None = None
+    on: str | None = None
     policy: str | None = None
     allow_breaking: bool = False
     force: bool = False
@@ -47,6 +50,8 @@ class PromotionRequest:
     def __post_init__(self) -> None:
         if self.force and not (self.reason or "").strip():
             raise ValueError("a forced promotion needs a reason for the audit trail")
+        if self.on is not None and self.on.partition("?")[0] != "live":
+            raise ValueError(f"--on {self.on}: versions are judged on live, or on live?since=DAY")
         check_extra_names(self.host_env)
 
     def importing(self) -> AbstractContextManager[None]:

@@ -52,6 +52,8 @@ def _data(parts: Mapping[str, Any]) -> Iterator[str]:
         yield "data.format: sql needs a SQLAlchemy URL as source, like sqlite:///flights.db"
     if data.format not in {"auto", "sample"} and sample:
         yield f"data.format: {data.source!r} is a sample; remove the format"
+    if data.format != "auto" and data.source.startswith("log:"):
+        yield f"data.format: {data.source!r} is a log; remove the format"
     if data.format not in {"auto", "sql"} and database:
         yield f"data.format: a database is not read as {data.format}; remove the format"
     if database and not data.query:

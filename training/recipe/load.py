@@ -139,7 +139,8 @@ def _file_text(source: str) -> str:
 def _with_source(section: Any, source: str) -> dict[str, Any]:
     """Return the recipe's data section for another source, without options that do not fit it."""
     changed = {**section, "source": source} if isinstance(section, Mapping) else {"source": source}
-    if changed.get("format") == "sample" or is_database(source) or source.startswith("sample:"):
+    named = source.startswith(("sample:", "log:"))
+    if changed.get("format") == "sample" or is_database(source) or named:
         changed.pop("format", None)
     if changed.get("format") == "sql":
         changed.pop("format")

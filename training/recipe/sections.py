@@ -31,7 +31,8 @@ class Data(Section):
     """The source of the table.
 
     Attributes:
-        source: A path, glob, directory, `http(s)://` URL, SQLAlchemy URL, or `sample:NAME`;
+        source: A path, glob, directory, `http(s)://` URL, SQLAlchemy URL, `sample:NAME`, or
+            `log:NAME`, which is what servers logged of a model with the labels that have arrived;
             `${VARIABLE}` stands for an environment variable, so that no password is stored.
         format: Format of the source; `auto` derives it from the source's name.
         query: SQL query for the rows; required with a SQLAlchemy URL, and refused otherwise.

@@ -22,6 +22,7 @@ from cloche.rollout.registry_keys import (
     ROLLOUT_TAG,
     RUNNING,
 )
+from cloche.rollout.step import Step, following_step
 from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
 from cloche.training.promotion.audit import promoter
 from cloche.training.promotion.lock import Clock
@@ -30,12 +31,14 @@ from cloche.training.rollout.ending import RolloutEnd, end_promoted, end_rollout
 from cloche.training.rollout.evidence_run import EvidenceRun
 from cloche.training.rollout.look import Look, take_look
 from cloche.training.rollout.opening import open_rollout
+from cloche.training.rollout.prometheus_api import PrometheusApi, PrometheusAway
+from cloche.training.rollout.prometheus_counts import PrometheusCounts
 from cloche.training.rollout.rollout_request import RolloutRequest
 from cloche.training.rollout.rollout_state import RolloutState
-from cloche.training.rollout.step import Step, following_step
 from cloche.training.rollout.writes import RolloutWrites
 
 _SYSTEM_CLOCK = Clock()
+_PERMITTED = "the registry lets it"
 # What MLflow says of a registry that may answer later.
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 
@@ -62,14 +65,20 @@ def drive(
 
     Raises:
         RolloutAborted: The rollout was aborted: by evidence, by a server or by a person.
-        RegistryError: The version may not be rolled out, another driver drives it, or somebody
-            changed what the rollout writes.
+        RegistryError: The version may not be rolled out, another driver drives it, somebody
+            changed what the rollout writes, or Prometheus does not answer at the beginning.
         RecipeError: The plan has mistakes.
     """
+    counts = None
+    if request.prometheus is not None:
+        api = PrometheusApi(request.prometheus)
+        api.query("vector(1)", clock.now().timestamp())  # before anything begins
+        counts = PrometheusCounts(api)
+        display.say(counts.about)
     lease, writes = open_rollout(client, model, request, clock, display.say)
     try:
         run = EvidenceRun(client, writes.read().run_id)
-        driver = _Driver(run, display, lease, writes, clock)
+        driver = _Driver(run, display, lease, writes, clock, counts=counts)
         while (end := driver.try_look()) is None:
             clock.sleep(request.poll)
     finally:
@@ -86,24 +95,26 @@ class _Driver:
 
     def __init__(
         self, run: EvidenceRun, display: Display, lease: DriverLease, writes: RolloutWrites,
-        clock: Clock,
+        clock: Clock, *, counts: PrometheusCounts | None,
     ) -> None:  # fmt: skip
         self._run = run
         self._display = display
         self._lease = lease
         self._writes = writes
         self._clock = clock
+        self._counts = counts
         self._away = False
 
     def try_look(self) -> RolloutEnd | None:
         """Look, and act on it; a registry that does not answer is asked again later."""
         try:
             end = self._look()
-        except (LockHeld, MlflowException) as error:
+        except (LockHeld, MlflowException, PrometheusAway) as error:
             if isinstance(error, MlflowException) and error.error_code not in _PASSING:
                 raise
             if not self._away:
-                self._display.say(f"it goes on when the registry lets it: {error}")
+                what = "Prometheus answers" if isinstance(error, PrometheusAway) else _PERMITTED
+                self._display.say(f"it goes on when {what}: {error}")
             self._away = True
             return None
         self._away = False
@@ -112,9 +123,13 @@ class _Driver:
     def _look(self) -> RolloutEnd | None:
         state = self._writes.read()
         self._lease.keep(state, self._writes)
-        if state.step is None:
+        step = state.step
+        if step is None:
             raise RegistryError(f"the rollout of {state.label} was ended by somebody else")
-        look = take_look(state, state.step, self._clock.now())
+        now = self._clock.now()
+        if self._counts is not None:
+            state = self._counts.read(state, now)
+        look = take_look(state, step, now)
         if state.model.production == state.version:
             known = state.reason if state.word == PROMOTED else ""
             return self._promote(look, known or f"{state.label} is in production")

@@ -8,10 +8,10 @@ from cloche.rollout.counts import Arm
 from cloche.rollout.guardrails import judge_step
 from cloche.rollout.registry_keys import PAUSED
 from cloche.rollout.shadow import judge_shadow
+from cloche.rollout.step import Step
 from cloche.rollout.two_rates import Rate
 from cloche.rollout.verdict import Verdict, percentage
 from cloche.training.rollout.rollout_state import RolloutState
-from cloche.training.rollout.step import Step
 
 _SILENT_SECONDS = 60.0  # within which servers tell of a step that has begun
 
@@ -59,6 +59,11 @@ class Look:
         if self.seconds < _SILENT_SECONDS:
             return ""
         servers = self.state.servers
+        if not servers and self.state.server_counts is not None:
+            return (
+                "Prometheus has no requests of this step: does it scrape the /metrics of all "
+                "servers?"
+            )
         if not servers:
             return (
                 "no server has told what it counts: is one running that follows "

@@ -8,6 +8,7 @@ from mlflow import MlflowClient
 from cloche.registry.lease import Lease
 from cloche.rollout.plan import Plan
 from cloche.rollout.registry_keys import ABORTED
+from cloche.rollout.step import first_step
 from cloche.training.errors import LockHeld, RegistryError, RolloutAborted
 from cloche.training.names import ACCEPTED, CHALLENGER, DIGEST, GATE, PRODUCTION
 from cloche.training.promotion.audit import promoter
@@ -18,7 +19,6 @@ from cloche.training.rollout.evidence_run import start_run
 from cloche.training.rollout.plan_source import choose_plan
 from cloche.training.rollout.rollout_request import RolloutRequest
 from cloche.training.rollout.rollout_state import ARMS, RolloutState, read_state
-from cloche.training.rollout.step import first_step
 from cloche.training.rollout.writes import RolloutWrites
 from cloche.values.progress import Say
 

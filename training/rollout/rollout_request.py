@@ -16,6 +16,7 @@ class RolloutRequest:
         shadow_only: Whether to end after the shadow.
         retry: Whether to begin anew with a version whose rollout was aborted.
         poll: Seconds between two looks.
+        prometheus: URL of the Prometheus that has the counts; by default the servers' tags do.
     """
 
     version: str | None = None
@@ -24,3 +25,4 @@ class RolloutRequest:
     shadow_only: bool = False
     retry: bool = False
     poll: float = POLL_SECONDS
+    prometheus: str | None = None

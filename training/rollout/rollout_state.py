@@ -21,9 +21,9 @@ from cloche.rollout.registry_keys import (
     STEP_TAG,
 )
 from cloche.rollout.server_counts import ServerCounts
+from cloche.rollout.step import Step, following_step
 from cloche.training.errors import RegistryError
 from cloche.training.promotion.registry import RegisteredModel, find_model, find_version
-from cloche.training.rollout.step import Step, following_step
 
 ARMS = (CANARY, SHADOW)
 
@@ -36,11 +36,13 @@ class RolloutState:
         model: The registered model, with its aliases.
         version: Number of the version.
         tags: Tags of the version.
+        server_counts: What each server has counted, if something else than the tags says so.
     """
 
     model: RegisteredModel
     version: str
     tags: Mapping[str, str]
+    server_counts: Mapping[str, ServerCounts] | None = None
 
     @property
     def label(self) -> str:
@@ -92,6 +94,8 @@ class RolloutState:
     @cached_property
     def servers(self) -> Mapping[str, ServerCounts]:
         """What each server has counted in this rollout, by its name."""
+        if self.server_counts is not None:
+            return self.server_counts
         found = {}
         for key, text in self.tags.items():
             if key.startswith(COUNTS_TAG):

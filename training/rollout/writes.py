@@ -22,12 +22,12 @@ from cloche.rollout.registry_keys import (
     SHADOW_PERCENT_TAG,
     STEP_TAG,
 )
+from cloche.rollout.step import Step
 from cloche.training.errors import RegistryError
 from cloche.training.promotion.alias_moves import follow_up, move_production
 from cloche.training.promotion.audit import audit_tags
 from cloche.training.promotion.lock import Clock, promotion_lock
 from cloche.training.rollout.rollout_state import RolloutState, read_state
-from cloche.training.rollout.step import Step
 
 
 class RolloutWrites:

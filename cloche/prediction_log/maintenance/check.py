@@ -40,12 +40,17 @@ class Key(NamedTuple):
     hour: int
     server: str
 
+    @property
+    def title(self) -> str:
+        """The version for people; requests fail without one before the first is loaded."""
+        return (
+            f"{self.model} version {self.version}" if self.version else f"{self.model}, no version"
+        )
+
     def shown(self) -> str:
         """Return the key for people."""
         hour = datetime.fromtimestamp(self.hour * 3600, UTC)
-        return (
-            f"{self.model} version {self.version}, {hour:%Y-%m-%d %H}:00 UTC, server {self.server}"
-        )
+        return f"{self.title}, {hour:%Y-%m-%d %H}:00 UTC, server {self.server}"
 
 
 @dataclass
@@ -118,7 +123,7 @@ class Report:
             "doubled": self.doubled,
             "sums": [
                 {
-                    **key._asdict(),
+                    **dict(zip(Key._fields, key, strict=True)),
                     **{name: sums.counted[name] for name in (
                         "answered", "failed", "computed", "logged", "sampled_out")},
                     "dropped": sums.dropped, "in_files": sums.in_files,

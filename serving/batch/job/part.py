@@ -70,7 +70,7 @@ class FinishedPart:
         data: The file with the scored rows.
         quarantine: The file with the refused rows.
         seconds: Seconds for the whole part (`all`), reading (`read`) and predicting (`model`).
-        statistics: Counts for the report; see `cloche.serving.batch.report.statistics`.
+        statistics: Counts for the report; see `cloche.drift.statistics`.
         by_twin: The number of rows that the accelerated twin scored.
     """
 

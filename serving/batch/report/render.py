@@ -1,13 +1,10 @@
 """Renders the report of a job, as a JSON document and as a self-contained HTML page."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from cloche.serving.batch.report.drift import DRIFTED, RARE, DriftMeasure, chance, distance, judge
+from cloche.drift.comparison import compare, drifted
 from cloche.templates import template
 
 if TYPE_CHECKING:
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 _MOST_SEGMENTS = 12
 _MOST_INPUTS = 5
-_MOST_BARS = 24
 _MOST_NAMED = 3
 _MEASURES = {
     "psi": "distribution (PSI)", "shift": "mean (standard deviations)",
@@ -34,9 +30,6 @@ def document(
     record: Mapping[str, Any], statistics: Mapping[str, Any], profile: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Build the report of a finished job."""
-    columns, references = profile.get("columns", {}), profile.get("scores", {})
-    seen = statistics.get("columns", {}), statistics.get("scores", {})
-    periods = _periods(profile, record["scored"], sum(len(one) for one in seen))
     return {
         "schema": SCHEMA,
         "model": {
@@ -54,59 +47,8 @@ def document(
         "nulled": record.get("nulled", {}),  # manifests of older releases lack it
         "sampled": statistics.get("sampled", 0),
         "profiled": bool(profile),
-        "like": {
-            "unit": periods.unit,
-            "count": periods.count,
-            "looks": periods.comparisons,
-            "rare": RARE,
-        },
-        "scores": [
-            _compared(name, found, references.get(name), periods) for name, found in seen[1].items()
-        ],
-        "columns": sorted(
-            (
-                _compared(name, found, _reference(columns[name]), periods)
-                for name, found in seen[0].items()
-            ),
-            key=lambda one: (-one["share"], -(one["psi"] or 0.0)),
-        ),
+        **compare(statistics, profile, record["scored"]),
         "segments": _segments(statistics),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Periods:
-    """The periods of the training rows with which a batch is compared.
-
-    Attributes:
-        unit: `day` or `week`; empty to compare with all training rows.
-        count: The number of periods in the training rows.
-        rows: The number of rows of a usual period.
-        comparisons: The number of measures judged together; 1 for profiles of older releases.
-    """
-
-    unit: str
-    count: int
-    rows: int
-    comparisons: int
-
-
-def _periods(profile: Mapping[str, Any], rows: int, columns: int) -> _Periods:
-    """Return the periods (days or weeks) whose usual number of rows is nearest to the batch."""
-    pieces = profile.get("pieces")
-    if not pieces:
-        return _Periods("", 0, 0, 1 if pieces is None else max(columns, 1))
-    unit = min(pieces, key=lambda one: abs(math.log(max(rows, 1) / pieces[one]["rows"])))
-    described = [*profile["columns"].values(), *profile["scores"].values()]
-    comparisons = sum(len(one.get("usual", {}).get(unit, ())) for one in described)
-    return _Periods(unit, pieces[unit]["count"], pieces[unit]["rows"], comparisons)
-
-
-def drifted(report: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the names of the drifted scores and columns, the columns with the worst first."""
-    return {
-        kind: [one["name"] for one in report[kind] if one["verdict"] == "drifted"]
-        for kind in ("scores", "columns")
     }
 
 
@@ -144,106 +86,6 @@ def render(report: Mapping[str, Any]) -> str:
             **report,
         },  # reports of older releases lack these keys
     )
-
-
-def _reference(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the distribution of a column in the profile; for texts, that of their lengths."""
-    return {**described, **described.get("length", {})}
-
-
-def _compared(
-    name: str, found: Mapping[str, Any], reference: Mapping[str, Any] | None, periods: _Periods
-) -> dict[str, Any]:
-    """Compare a column or score with its reference; `bars` are shares of rows per bin or value."""
-    reference = reference or {}
-    labels, before, after = _bins(found, reference)
-    compared = distance(before, after, periods.comparisons) if reference else None
-    rows = found["present"] + found["missing"]
-    usual = reference.get("usual", {}).get(periods.unit)
-    worst = (
-        _worst(found, reference, periods, compared.psi, len(labels)) if usual and compared else None
-    )
-    return {
-        "name": name,
-        "missing": found["missing"] / rows if rows else 0.0,
-        "missing_before": _share_missing(reference),
-        "mean": found["sum"] / found["present"] if found.get("sum") and found["present"] else None,
-        "mean_before": reference.get("mean"),
-        "outside": found.get("outside", found.get("other", 0)) / rows if rows else 0.0,
-        "psi": compared.psi if compared else None,
-        "p_value": compared.p_value if compared else None,
-        "verdict": worst.verdict if worst else compared.verdict if compared else "unknown",
-        "measure": worst.measure if worst else "psi",
-        "found": worst.found if worst else compared.psi if compared else None,
-        "usual": worst.usual if worst else None,
-        "red": worst.red if worst else DRIFTED,
-        "share": worst.share if worst else compared.psi / DRIFTED if compared else 0.0,
-        "bars": _bars(labels, before, after),
-    }
-
-
-def _worst(
-    found: Mapping[str, Any], reference: Mapping[str, Any], periods: _Periods, psi: float, bins: int
-) -> DriftMeasure:
-    """Return the measure of a column that is largest relative to its limit."""
-    rows = found["present"] + found["missing"]
-    values = {"psi": psi, "outside": found.get("outside", found.get("other", 0)) / rows}
-    values["missing"] = abs(found["missing"] / rows - (_share_missing(reference) or 0.0))
-    if found.get("sum") is not None and found["present"] and reference.get("mean") is not None:
-        mean = found["sum"] / found["present"]
-        values["shift"] = abs(mean - reference["mean"]) / (reference["std"] or 1.0)
-    by_chance = chance(rows, periods.rows, bins, periods.comparisons)
-    judged = judge(
-        values, reference["usual"][periods.unit], comparisons=periods.comparisons, chance=by_chance
-    )
-    return max(judged, key=lambda one: one.share)
-
-
-def _bins(
-    found: Mapping[str, Any], reference: Mapping[str, Any]
-) -> tuple[list[str], list[float], list[float]]:
-    """Return labels, counts in training and counts now; the last bin counts missing values."""
-    if "values" in found:
-        known = reference.get("counts", {})
-        names = list(known) or sorted(found["values"], key=lambda name: -found["values"][name])
-        labels = [*names, "other", "missing"]
-        before = [*(known.get(name, 0) for name in names), reference.get("other", 0)]
-        after = [*(found["values"].get(name, 0) for name in names), found["other"]]
-    elif "counts" in found:
-        edges = reference.get("edges") or [at / 20 for at in range(21)]
-        labels = [*(f"{_number(a)} to {_number(b)}" for a, b in pairwise(edges)), "missing"]
-        before = list(reference.get("counts", [0] * (len(edges) - 1)))
-        after = list(found["counts"])
-    else:
-        labels, before, after = ["present", "missing"], [_present(reference)], [found["present"]]
-    return labels, [*before, reference.get("missing", 0)], [*after, found["missing"]]
-
-
-def _present(reference: Mapping[str, Any]) -> float:
-    counts = reference.get("counts")
-    values = counts.values() if isinstance(counts, Mapping) else counts or ()
-    return float(sum(values) + reference.get("other", 0))
-
-
-def _share_missing(reference: Mapping[str, Any]) -> float | None:
-    rows = _present(reference) + reference.get("missing", 0)
-    return reference.get("missing", 0) / rows if rows else None
-
-
-def _bars(labels: list[str], before: list[float], after: list[float]) -> list[dict[str, Any]]:
-    bars: list[dict[str, Any]] = [
-        {
-            "label": label,
-            "before": one / sum(before) if sum(before) else None,
-            "after": other / sum(after) if sum(after) else 0.0,
-        }
-        for label, one, other in zip(labels, before, after, strict=True)
-        if one or other
-    ]
-    if len(bars) <= _MOST_BARS:
-        return bars
-    largest = sorted(bars, key=lambda bar: -max(bar["before"] or 0, bar["after"]))[:_MOST_BARS]
-    return [bar for bar in bars if bar in largest]
 
 
 def _segments(statistics: Mapping[str, Any]) -> list[dict[str, Any]]:

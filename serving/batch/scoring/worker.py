@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from cloche.drift import statistics
 from cloche.serving.batch.input.csv_options import CsvOptions
 from cloche.serving.batch.input.formats.catalog import input_formats
 from cloche.serving.batch.input.readers.casting import scalar_types
@@ -22,7 +23,6 @@ from cloche.serving.batch.job.pinned_job import Job
 from cloche.serving.batch.output.formats.catalog import output_format
 from cloche.serving.batch.output.merged_schema import concatenate
 from cloche.serving.batch.output.part_writer import PartWriter, RefusedRow
-from cloche.serving.batch.report import statistics
 from cloche.serving.batch.scoring.predict import PartScorer
 from cloche.serving.batch.scoring.row_scorer import OnStep, RowScorer
 from cloche.serving.errors import JobFailed

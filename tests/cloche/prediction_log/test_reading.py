@@ -1,12 +1,14 @@
 """What is read of a log: which rows, once, with the labels of a moment, whatever their types."""
 
 import json
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from cloche.prediction_log import layout
+from cloche.prediction_log.errors import LogError
 from cloche.prediction_log.reading import Selection, read_log
 from tests.cloche.prediction_log.conftest import DAY, MODEL, MONDAY
 
@@ -64,6 +66,7 @@ def test_the_same_moment_gives_the_same_answer_ever_after(log):
     [
         ([1], [2.5], [1.0, 2.5]),
         ([1], ["north"], ["1", "north"]),
+        ([None], [MONDAY.replace(tzinfo=None)], [None, MONDAY.replace(tzinfo=None)]),
         ([True], [{"x": 1}], ["true", "{'x': 1}"]),
         ([MONDAY], [[1.0]], ["2026-03-02 12:00:00+00", "[1.0]"]),
     ],
@@ -106,3 +109,9 @@ def test_names_with_quotes_are_read_as_they_are(log):
     with read_log(log.destination, Selection(MODEL, versions=("o'hara",))) as found:
         assert found.inputs == ['say "x"; drop']
         assert found.table().num_rows == 1
+
+
+def test_without_duckdb_the_command_that_installs_it_is_told(log, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(LogError, match=r"needs DuckDB; run: pip install 'cloche\[monitor\]'"):
+        log.read()

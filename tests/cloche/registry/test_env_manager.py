@@ -19,7 +19,8 @@ from mlflow.utils.virtualenv import _get_python_env
 
 from cloche.main import cloche
 from cloche.registry import env_manager
-from cloche.registry.cached_environments import interpreter_beside
+from cloche.registry.cached_environments import COMPLETE, environment_of, interpreter_beside
+from cloche.registry.installed_packages import CURRENT
 from cloche.registry.stage_chain import Member, write_chain
 
 RUN = env_manager._run
@@ -91,6 +92,19 @@ def test_each_version_of_a_chain_has_the_environment_that_it_has_alone(
     assert interpreter_beside(tmp_path / "model") == ""
 
 
+def test_a_version_that_names_no_python_has_the_one_of_the_builder(
+    commands, tmp_path, chain, monkeypatch
+):
+    """The process that looks for it may have another Python: that of the version after it."""
+    (tmp_path / "stage" / "python_env.yaml").unlink()
+    model = Path(env_manager.interpreter(chain, "uv", tmp_path / "made", print))
+    assert (model.parents[1] / COMPLETE).read_text() == f"uv {CURRENT}"
+    (model.parents[1] / COMPLETE).write_text("uv 3.99")  # built by this Python
+    monkeypatch.setattr(sys, "prefix", str(model.parents[1]))
+    _, name = environment_of(tmp_path / "stage", "uv", python="3.99")
+    assert Path(interpreter_beside(tmp_path / "stage")).parts[-3] == name
+
+
 def test_the_version_of_a_chain_that_has_no_environment_is_named(tmp_path, chain):
     (tmp_path / "stage" / "python_env.yaml").write_text("python: 3.9.1\n")
     with pytest.raises(env_manager.NotBuilt, match=r"^s 1: It was logged with Python 3\.9"):
@@ -102,7 +116,7 @@ def test_an_environment_of_an_older_release_is_not_built_again(commands, tmp_pat
     place = env_manager.build(artifacts, "uv", tmp_path / "made").parents[1]
     (place / ".complete").write_text("")
     env_manager.build(artifacts, "uv", tmp_path / "made")
-    assert (len(commands), (place / ".complete").read_text()) == (2, "uv")
+    assert (len(commands), (place / ".complete").read_text()) == (2, f"uv {CURRENT}")
 
 
 PINNED = """python: 3.12.7

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from cloche.rollout.abort import FEWEST_EVENTS
 from cloche.rollout.guardrails import judge_step
 from cloche.rollout.plan import AtLeast, Plan, Slow
 from cloche.rollout.two_rates import Rate
@@ -37,7 +38,10 @@ def failures_until_abort(servers):
         ask(counts, 5, [failures])
         told = counts.describe(5)["abort"]
         reason = counts.add_failure("canary", 5, str(failures).encode(), 1.0)
-    assert told == {"failures": failures - 1, "at": failures}
+    assert (told["failures"], told["at"]) == (failures - 1, failures)
+    assert told["limit"] == 200 * servers
+    assert told["one_of"] < told["limit"]
+    assert (told["one_of"] > 1) == (failures > FEWEST_EVENTS)  # before, nothing is evidence
     return failures
 
 

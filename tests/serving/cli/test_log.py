@@ -45,6 +45,14 @@ def test_a_check_names_what_is_missing_and_exits_with_5(log: Destination) -> Non
     assert (sums["missing"], sums["in_files"]) == (2, 8)
 
 
+def test_requests_that_failed_before_a_version_served_are_told_so(log: Destination) -> None:
+    """They have no version that could be named."""
+    counts = {"model": "m", "version": "", "hour": NOON_HOUR, "answered": 0, "failed": 2,
+              "computed": 0, "logged": 0, "sampled_out": 0}  # fmt: skip
+    log.put("counts/5e12-b.json", json.dumps({"server": "5e12", "counts": [counts]}).encode())
+    assert "m, no version: 0 answered, 2 failed," in run("check", "--log", log.uri).stdout
+
+
 def test_a_log_that_adds_up_exits_with_0(log: Destination) -> None:
     """Or one of which nothing is asked."""
     put(log, "s2", 2)

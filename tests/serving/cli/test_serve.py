@@ -1,9 +1,13 @@
 """How `cloche serve` reads its models from the environment."""
 
+from pathlib import Path
+from typing import Any
+
 import click
 import pytest
 
-from cloche.serving.cli.serve import serve
+from cloche.serving.cli.serve import serve, settings_of
+from cloche.serving.settings import MIB
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,25 @@ def test_the_number_of_workers_may_be_left_to_the_machine(
     monkeypatch.setattr("cloche.serving.cli.serve.cores", lambda: machine)
     (option,) = [one for one in serve.params if one.name == "workers"]
     assert option.type_cast_value(click.Context(serve), value) == workers
+
+
+def test_the_options_of_the_log_become_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLOCHE_SERVE_LOG_SAMPLE", "0.5")
+    monkeypatch.setenv("CLOCHE_LOG_KEY", "a secret that is long")
+    context = serve.make_context("serve", [
+        "models:/m@production", "--log", "rows", "--log-inputs", "a, b", "--log-hash", "b",
+        "--log-spool-size", "2", "--cache-dir", str(tmp_path),
+    ])  # fmt: skip
+    given: dict[str, Any] = {**context.params}
+    del given["log_format"]
+    plan = settings_of(**given).log_plan
+    assert plan is not None
+    assert (plan.inputs, plan.hashed, plan.sample) == (("a", "b"), ("b",), 0.5)
+    assert plan.spool_bytes == 2 * MIB
+    assert plan.key == b"a secret that is long"
+    assert settings_of(**given).log == str(tmp_path / "rows")
+    assert settings_of(**given | {"log": "s3://bucket/rows"}).log == "s3://bucket/rows"
+    assert settings_of(**given | {"log": ""}).log_plan is None

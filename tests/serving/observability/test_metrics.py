@@ -32,6 +32,8 @@ PROMISED = {
     "cloche_shadow_dropped_total": ("model", "version", "reason"),
     "cloche_arm_duration_seconds": ("model", "version", "arm"),
     "cloche_canary_fallbacks_total": ("model", "version", "reason"),
+    "cloche_log_rows_total": ("model", "version"),
+    "cloche_log_dropped_total": ("model", "version", "reason"),
 }
 
 

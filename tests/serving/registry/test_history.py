@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -6,6 +7,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 
+from cloche.rollout.counts import RolloutCounts
+from cloche.rollout.server_counts import ServerCounts
+from cloche.rollout.step import Step
 from cloche.serving.registry.history import History
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import ModelUri, Reference, parse
@@ -78,3 +82,32 @@ def test_a_link_to_the_evidence_holds_no_password(history: History, monkeypatch)
 
 def test_a_model_outside_the_registry_has_no_versions(history: History) -> None:
     assert history.versions(ModelUri("some/folder", "m", Reference.ARTIFACTS)) == []
+
+
+def test_the_rollout_of_a_canary_is_told_by_what_all_servers_count(
+    history: History, monkeypatch
+) -> None:
+    counts = RolloutCounts()
+    counts.count(5, "canary", "requests", 30)
+    told = ServerCounts(counts, percent=5, run_id="r").as_json()
+    tags = {
+        "cloche.rollout": "running: started by ana", "cloche.rollout_run_id": "r",
+        "cloche.rollout_step": Step(5, datetime.now(UTC), "1").as_json(),
+        "cloche.rollout_counts.one": told, "cloche.rollout_counts.two": told,
+    }  # fmt: skip
+    canary = SimpleNamespace(name="m", version="3", creation_timestamp=0, tags=tags)
+    aliases = SimpleNamespace(aliases={"production": "1", "canary": "3"})
+    monkeypatch.setattr(Client, "get_registered_model", lambda *_: aliases)
+    monkeypatch.setattr(Client, "search_model_versions", lambda *_, **__: PagedList([canary], None))
+    newest, production = history.versions(FOLLOWED)
+    assert production["rollout"] is None
+    rollout = newest["rollout"]
+    assert (rollout["state"], rollout["reason"]) == ("running", "started by ana")
+    assert (rollout["step"]["number"], rollout["next"], rollout["servers"]) == (2, 25, 2)
+    assert {one["name"]: one["done"] for one in rollout["checks"]}["requests"] == 60
+    tags["cloche.rollout"] = "promoted: by hand"  # and the canary was set again, with this share
+    tags["cloche.canary_percent"] = "25"
+    rollout = history.versions(FOLLOWED)[0]["rollout"]
+    assert (rollout["step"], rollout["next"]) == (None, 50)
+    tags["cloche.canary_percent"] = "some"
+    assert history.versions(FOLLOWED)[0]["rollout"] is None

@@ -207,6 +207,18 @@ def test_a_large_segment_is_closed_and_another_begun(tmp_path: Path) -> None:
     assert contents(tmp_path) == list(range(10))
 
 
+def test_a_full_segment_is_synced_before_it_is_closed_where_a_caller_syncs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's own call comes too late for it."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+    out = writer(tmp_path, segment_bytes=1000, synced=True)
+    out.append("x" * 2000, None, None)
+    (size,) = synced
+    assert size == segments(tmp_path)[0].stat().st_size > 2000
+
+
 def test_closing_leaves_the_records_and_a_later_append_begins_anew(tmp_path: Path) -> None:
     """Syncing and closing nothing is nothing."""
     out = writer(tmp_path)

@@ -174,7 +174,8 @@ class Worker:
         return production, canary
 
     async def share(self, percent: float, counting: str = "1") -> None:
-        share = {"percent": percent, "counting": counting, "plan": Plan().as_json()}
+        share = {"arm": "canary", "percent": percent, "counting": counting}
+        share["plan"] = Plan().as_json()
         await self.call["switch"](key=2, beside=share)
 
     def ask(self) -> asyncio.Future[Answer]:

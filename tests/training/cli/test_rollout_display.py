@@ -8,11 +8,11 @@ from rich.console import Console
 
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.server_counts import ServerCounts
+from cloche.rollout.step import Step
 from cloche.training.cli.rollout_display import LinesDisplay, table
 from cloche.training.promotion.registry import RegisteredModel
 from cloche.training.rollout.look import take_look
 from cloche.training.rollout.rollout_state import RolloutState
-from cloche.training.rollout.step import Step
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STEP = Step(5, NOON, "1")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cloche.serving.batch.report.drift import distance
+from cloche.drift.judgement import distance
 from cloche.training.packaging.period_baselines import (
     MIN_PERIODS,
     MIN_ROWS,

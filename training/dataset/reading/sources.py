@@ -17,6 +17,7 @@ from cloche.training.dataset.reading.formats import (
     absent_columns,
     read_file,
 )
+from cloche.training.dataset.reading.logged import LOG, read_logged
 from cloche.training.dataset.reading.table import Table
 from cloche.training.dataset.samples.catalog import find_sample
 from cloche.training.errors import DataError
@@ -26,8 +27,13 @@ from cloche.training.recipe.sections import Data
 _SAMPLE = "sample:"
 
 
-def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
+def load_table(data: Data, columns: Sequence[str] | None = None, *, target: str = "label") -> Table:
     """Read the table that `data` names.
+
+    Args:
+        data: The data section of a recipe or a policy.
+        columns: Columns that are read; None for all.
+        target: Column that gets the labels of logged rows.
 
     Raises:
         DataError: The table cannot be found or read, is empty, or lacks a column.
@@ -35,6 +41,9 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
     source = _with_secrets(data.source)
     if source.startswith(_SAMPLE):
         return Table(_sample(source, columns), source)
+    if source.startswith(LOG):
+        logged = read_logged(source, columns, target)
+        return Table(logged.frame, logged.source, logged.times)
     if is_database(source):
         name = source_name(source)
         return Table(read_query(source, data.query or "", columns), name)
@@ -49,7 +58,7 @@ def load_table(data: Data, columns: Sequence[str] | None = None) -> Table:
 def source_files(source: str) -> list[Path]:
     """Return the local files that hold a table; a database may be one."""
     source = _with_secrets(source)
-    if source.startswith(_SAMPLE) or is_web(source):
+    if source.startswith((_SAMPLE, LOG)) or is_web(source):
         return []
     return database_files(source) if is_database(source) else find_files(source)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cloche.serving.batch.report.render import drift, drifted
+from cloche.drift.comparison import drifted
+from cloche.serving.batch.report.render import drift
 
 
 def report(scores: list[str], columns: list[str], stable: int = 2) -> dict:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
-from cloche.serving.batch.report.drift import chance, distance, judge
+from cloche.drift.judgement import chance, distance, judge
 
 counts = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=2, max_size=9)
 

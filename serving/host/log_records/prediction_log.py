@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from mlflow.models import Model
 from mlflow.pyfunc import PyFuncModel
 
 from cloche.rollout.assignment import position
-from cloche.serving.host.logged_cells import columns_of, packed, texts
+from cloche.serving.host.log_records.cells import columns_of, packed, texts
 from cloche.serving.host.parsing.column_decoder import Column
 from cloche.serving.host.predictors.prediction_writer import Predicted
 from cloche.serving.processes.frames import ARMS, Answer, Item, LogCounts
@@ -27,7 +29,7 @@ from cloche.serving.spool.log_plan import (
     BEST_EFFORT,
     MACHINE,
     LogPlan,
-    door,
+    door_name,
 )
 from cloche.serving.spool.segment import DISK_FULL, ERROR, SPOOL_FULL, NotSpooled, SegmentWriter
 from cloche.values.keyed_hashes import keyed_hash
@@ -40,6 +42,7 @@ _TOLD = {"logged": "logged", SPOOL_FULL: "spool_full", DISK_FULL: "disk_full", E
 _logger = logging.getLogger(__name__)
 
 Spans = list[tuple[int, int]]
+Request = tuple[Any, ...]
 
 
 class _Record(NamedTuple):
@@ -91,7 +94,9 @@ class PredictionLog:
             "version": plan.version, "digest": plan.digest, "promise": plan.promise,
             "inputs": self._logged_types(metadata), "hashed": list(plan.hashed),
         }  # fmt: skip
-        self._segments = SegmentWriter(Path(plan.folder), header, spool_bytes=plan.spool_bytes)
+        self._segments = SegmentWriter(
+            Path(plan.folder), header, spool_bytes=plan.spool_bytes, synced=plan.promise == MACHINE
+        )
 
     def _logged_types(self, metadata: Model) -> list[list[str]]:
         schema = metadata.get_input_schema()
@@ -107,7 +112,7 @@ class PredictionLog:
     def _keeps(self, name: str) -> bool:
         return self._keeps_all or name in self._kept
 
-    def watch(self, model: PyFuncModel) -> None:
+    def capture_inputs(self, model: PyFuncModel) -> None:
         """Note what the model's own function gets, which MLflow has made of a request."""
         if self._segments is None:
             self.describe(model.metadata)
@@ -122,7 +127,7 @@ class PredictionLog:
 
     def add_joined(
         self, items: Sequence[Item], answers: Sequence[Answer | None], lengths: Sequence[int],
-        columns: Mapping[str, Column], predicted: Predicted, predictor: str,
+        *, columns: Mapping[str, Column], predicted: Predicted, predictor: str,
     ) -> None:  # fmt: skip
         """Log requests that were predicted together.
 
@@ -191,43 +196,35 @@ class PredictionLog:
                 self._warn(str(error))
 
     def _write(self, record: _Record, model_us: int) -> None:
-        """Write a record or drop it, and count its rows."""
-        kept, spans = [], []
-        counts: Counter[tuple[str, int]] = Counter()
-        share = self._plan.sample * 100
-        for (item, answer), span in zip(record.requests, record.spans, strict=True):
-            hour = item.log.received_at // _HOUR  # type: ignore[union-attr]  # it is logged
-            rows = max(1, span[1] - span[0])  # a refusal is one row of the log
-            counts["computed", hour] += rows
-            if share < 100 and position("log", "", item.id.encode("latin-1")) >= share:
-                counts["sampled_out", hour] += rows
-                continue
-            counts["logged", hour] += rows
-            kept.append((item, answer))
-            spans.append(span)
-        outcome = self._append(record, kept, spans, model_us) if kept else "logged"
-        for (what, hour), rows in counts.items():
-            if what == "logged":
-                self._told[_TOLD[outcome]] += rows
-                what = outcome if outcome == "logged" else f"dropped: {outcome}"
-            self._count(what, rows, hour)
+        """Write a record or drop it, and count its rows by the hour of their arrival."""
+        requests, spans = self._requests(record, model_us), record.spans
+        if self._plan.sample < 1:
+            chosen = [self._is_kept(request[0]) for request in requests]
+            self._count(list(compress(requests, map(not_, chosen))), "computed", "sampled_out")
+            requests, spans = list(compress(requests, chosen)), list(compress(spans, chosen))
+            if not requests:
+                return
+        outcome = self._append(record, requests, spans)
+        what = outcome if outcome == "logged" else f"dropped: {outcome}"
+        self._told[_TOLD[outcome]] += self._count(requests, "computed", what)
 
-    def _append(
-        self, record: _Record, kept: list[tuple[Item, Answer]], spans: Spans, model_us: int
-    ) -> str:
+    def _is_kept(self, request_id: str) -> bool:
+        """Whether a request is in the sample: by its ID, so that all processes choose alike."""
+        return position("log", "", request_id.encode("latin-1")) < self._plan.sample * 100
+
+    def _append(self, record: _Record, requests: list[Request], spans: Spans) -> str:
         """Append a record; return `logged`, or the reason why not."""
+        inputs = outputs = None
         try:
-            whole = sum(end - start for start, end in spans) == record.rows
-            pack = partial(packed, spans=None if whole else spans)
-            inputs = outputs = None
             if not record.reason:
+                whole = sum([end - start for start, end in spans]) == record.rows
+                pack = partial(packed, spans=None if whole else spans)
                 inputs = {
                     name: pack(cells, hashed=self._hash if name in self._hashed else None)
                     for name, cells in record.inputs().items()
-                    if self._keeps(name)
+                    if self._keeps_all or name in self._kept
                 }
                 outputs = {name: pack(cells) for name, cells in record.outputs().items()}
-            requests = self._requests(record, kept, spans, model_us)
             assert self._segments is not None  # noqa: S101  # the version is loaded
             self._segments.append(requests, inputs, outputs)
         except NotSpooled as error:
@@ -238,37 +235,50 @@ class PredictionLog:
             return ERROR
         return "logged"
 
-    def _requests(
-        self, record: _Record, kept: list[tuple[Item, Answer]], spans: Spans, model_us: int
-    ) -> list[tuple[Any, ...]]:
-        """The requests as the record has them."""
-        plan = self._plan
-        named = None if record.reason or not plan.id_column else record.sent(plan.id_column)
-        about = None if record.reason or not plan.subject else record.sent(plan.subject)
-        requests = []
-        for (item, answer), (start, end) in zip(kept, spans, strict=True):
-            note = item.log
-            assert note is not None  # noqa: S101  # it is logged
-            ids: Any = note.prediction_id.decode("latin-1") or None
-            if named is not None:
-                ids = texts(named[start:end])
-                if plan.id_column in self._hashed:
-                    ids = list(map(self._hash, ids))
+    def _requests(self, record: _Record, model_us: int) -> list[Request]:
+        """The requests as a record has them; see `cloche.serving.spool.log_plan`."""
+        sample, reason, predictor = self._plan.sample, record.reason, record.predictor
+        named, about = self._sent(record)
+        requests: list[Request] = []
+        for (item, answer), (start, end) in zip(record.requests, record.spans, strict=True):
+            note: Any = item.log
+            ids: Any = note.prediction_id.decode("latin-1") if note.prediction_id else None
             requests.append((
-                item.id, note.received_at, end - start, answer.status, record.reason,
-                record.predictor, ARMS[note.arm], door(item.protocol),
-                note.attempt, plan.sample, note.queue_us, model_us, ids,
-                None if about is None else list(map(self._hash, texts(about[start:end]))),
+                item.id, note.received_at, end - start, answer.status, reason, predictor,
+                ARMS[note.arm], door_name(item.protocol), note.attempt, sample, note.queue_us,
+                model_us, ids if named is None else named[start:end],
+                None if about is None else about[start:end],
             ))  # fmt: skip
         return requests
 
-    def _count(self, what: str, rows: int, hour: int) -> None:
+    def _sent(self, record: _Record) -> tuple[list[str | None] | None, list[str | None] | None]:
+        """The callers' names of all rows, and the hashes of their subjects; None for none."""
+        plan = self._plan
+        named = about = None
+        if plan.id_column and not record.reason:
+            named = record.sent(plan.id_column)
+            named = None if named is None else texts(named)
+            if named is not None and plan.id_column in self._hashed:
+                named = list(map(self._hash, named))
+        if plan.subject and not record.reason:
+            about = record.sent(plan.subject)
+            about = None if about is None else list(map(self._hash, texts(about)))
+        return named, about
+
+    def _count(self, requests: list[Request], *what: str) -> int:
+        """Count the rows of requests by the hour of their arrival; return how many there are."""
         if self._counters is None:
             header = {"server": self._plan.server, "process": "host"}
             self._counters = Counters(Path(self._plan.folder), header)
-        self._counters.add(
-            what, rows, model=self._plan.model, version=self._plan.version, received_at=hour * _HOUR
-        )
+        rows: dict[int, int] = {}
+        for request in requests:
+            hour = request[1] // _HOUR
+            rows[hour] = rows.get(hour, 0) + (request[2] or 1)  # a refusal is one row of the log
+        about = {"model": self._plan.model, "version": self._plan.version}
+        for hour, number in rows.items():
+            for one in what:
+                self._counters.add(one, number, received_at=hour * _HOUR, **about)
+        return sum(rows.values())
 
     def _warn(self, message: str) -> None:
         """Warn now and then: what is dropped is counted anyway."""

@@ -76,7 +76,7 @@ def _text(cell: Any) -> str | None:
     return None if missing is True else str(cell)
 
 
-def _plain(cell: Any) -> Any:
+def _plain(cell: Any) -> Any:  # noqa: PLR0911  # one for each type
     """A cell as msgpack has it; a JSON text of one that has no such form."""
     kind = type(cell)
     if kind is int and not -_INT64 <= cell < _INT64:

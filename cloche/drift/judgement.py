@@ -68,20 +68,21 @@ class DriftMeasure:
 
 def judge(
     found: Mapping[str, float], usual: Mapping[str, Mapping[str, float]], *, comparisons: int,
-    chance: Mapping[str, float],
+    chance: Mapping[str, float], rare: float = RARE,
 ) -> list[DriftMeasure]:  # fmt: skip
     """Judge the measures of a column by their values in single days, or weeks, of training.
 
     A measure is shifted above the 99 % quantile of the periods. It is drifted if it exceeds two
-    limits: the largest period by a margin, and the value that no measure reaches in 19 of 20
-    ordinary batches. The latter is extrapolated by a Pareto tail through the 95 and 99 % quantiles
-    (I. Weissman, JASA 73, 1978), because there are too few periods to measure it.
+    limits: the largest period by a margin, and the value that no measure reaches in `1 - rare` of
+    the ordinary batches. The latter is extrapolated by a Pareto tail through the 95 and 99 %
+    quantiles (I. Weissman, JASA 73, 1978), because there are too few periods to measure it.
 
     Args:
         found: Measure → value in the batch.
         usual: Measure → quantile → value over the periods of training.
         comparisons: The number of measures that are judged in all columns together.
         chance: Measure → what is added to its limits; see `chance`.
+        rare: The accepted share of ordinary batches with any measure beyond its limit.
     """
     judged = []
     for measure, value in found.items():
@@ -89,7 +90,7 @@ def judge(
             continue
         p95, p99, most = (usual[measure][name] for name in ("0.95", "0.99", "1.0"))
         index = math.log(p99 / p95) / math.log(5) if p95 > 0 else 0.0
-        tail = p99 * max(comparisons * 0.01 / RARE, 1.0) ** index
+        tail = p99 * max(comparisons * 0.01 / rare, 1.0) ** index
         amber, red = _FLOORS[measure]
         amber = max(amber, p99) + chance[measure]
         red = max(red, _MARGIN * most, tail) + chance[measure]
@@ -98,7 +99,9 @@ def judge(
     return judged
 
 
-def chance(rows: int, piece: int, bins: int, comparisons: int) -> dict[str, float]:
+def chance(
+    rows: int, piece: int, bins: int, comparisons: int, rare: float = RARE
+) -> dict[str, float]:
     """Return measure → the increase by chance in a batch with fewer rows than a period.
 
     The PSI of equal distributions is about chi-squared divided by the rows, a mean is about normal,
@@ -109,14 +112,15 @@ def chance(rows: int, piece: int, bins: int, comparisons: int) -> dict[str, floa
         piece: The number of rows of a usual period.
         bins: The number of bins of the column.
         comparisons: The number of measures that are judged in all columns together.
+        rare: The accepted share of ordinary batches with any measure beyond its limit.
     """
     from scipy.special import chdtri, ndtri  # noqa: PLC0415  # slow; see `render.prepare`
 
     fewer = max(1 / max(rows, 1) - 1 / max(piece, 1), 0.0)
-    rare = RARE / comparisons
+    each = rare / comparisons
     return {
-        "psi": float(chdtri(max(bins - 1, 1), rare)) * fewer,
-        "shift": float(-ndtri(rare / 2)) * math.sqrt(fewer),
+        "psi": float(chdtri(max(bins - 1, 1), each)) * fewer,
+        "shift": float(-ndtri(each / 2)) * math.sqrt(fewer),
         "outside": 3 * fewer,
         "missing": 3 * fewer,
     }
