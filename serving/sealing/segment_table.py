@@ -11,7 +11,7 @@ from cloche.prediction_log.columns import COLUMNS, INPUT, OUTPUT
 from cloche.serving.sealing.cells import array, declared_type, united
 from cloche.serving.spool.segment import array_cells, array_of
 
-_CHUNK_ROWS = 1 << 16  # Python's objects of so many rows are in memory at once
+_CHUNK_ROWS = 1 << 13  # Python's objects of so many rows are in memory at once
 # A request in a record, in this order.
 _FIELDS = (
     "request_id", "received_at", "rows", "status", "reason", "predictor", "arm", "door", "attempt",
