@@ -92,7 +92,7 @@ def prepare_scorer(
     """
     for chatty in ("mlflow.pyfunc.scoring_server", "mlflow.models.utils"):
         logging.getLogger(chatty).setLevel(logging.ERROR)  # they warn for each request
-    decoder = compile_decoder(model.metadata)
+    decoder = compile_decoder(model.metadata, log.sent if log is not None else ())
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     if log is not None:
         log.capture_inputs(model)
@@ -121,7 +121,7 @@ def load_twin_first(
         LoadRefused: The twin, or the model in its place, cannot score the input example.
     """
     metadata = Model.load(str(path))
-    decoder = compile_decoder(metadata)
+    decoder = compile_decoder(metadata, log.sent if log is not None else ())
     accelerated = _twin(path, decoder, twin) if decoder and twin else None
     if decoder is None or accelerated is None or not accelerated.proven_here:
         return None

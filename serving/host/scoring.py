@@ -115,7 +115,7 @@ class HostScorer:
         if model is None:
             return
         request = self._read(item) if item is not None else None
-        table = request.table if request is not None else None
+        table = request.table._replace(indexed=False) if request is not None else None
         if twin is None and table is None:
             table = made_up_example(self.model.metadata, self._types)
         if table is not None or twin is None:
@@ -217,7 +217,7 @@ class HostScorer:
                     columns, predictions = predictor.last
                     self._log.add_joined(
                         [items[position] for position in unanswered], predicted,
-                        [requests[position].table.length for position in unanswered],
+                        [requests[position].table for position in unanswered],
                         columns=dict(zip(self._names, columns, strict=True)),
                         predicted=predictions, predictor=predictor.name,
                     )  # fmt: skip

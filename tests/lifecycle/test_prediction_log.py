@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tests.lifecycle import make_stages as made
 from tests.lifecycle.make_models import CRASH, LITTLE, REFUSE, SIGNATURE
 from tests.lifecycle.registry import Registry, infer_request
 from tests.online import Server, serving, wait_for
+from tests.serving.host.twins import fitted, save
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("prediction_log")]
 LOOKING = Path(__file__).parent / "looking_model.py"
@@ -125,6 +126,39 @@ def test_every_door_logs_alike(logging_: Logging) -> None:
     assert server.get("/readyz").json()["log"] == {
         "destination": str(logging_.registry.directory / "log"), "promise": "process",
     }  # fmt: skip
+
+
+def test_the_twin_answers_requests_with_an_id_and_the_log_has_it(tmp_path: Path) -> None:
+    path = save(fitted(), tmp_path / "model")
+    rows = [{"order": f"o{one}", "dose": one / 2, "age": 30, "word": "red"} for one in range(1, 4)]
+    people = [row | {"person": "Ada"} for row in rows]
+    split = {"columns": [*people[0]], "index": [7, 8, 9]}
+    bodies = {
+        "alone": {"dataframe_records": [rows[0]]},
+        "records": {"dataframe_records": people},
+        "split": {"dataframe_split": split | {"data": [[*row.values()] for row in people]}},
+    }
+    with closing(start(
+        tmp_path, "--log-id", "order", "--log-subject", "person", models=f"m={path}",
+        CLOCHE_LOG_KEY="a secret of some length",
+    )) as generator:  # fmt: skip
+        logged = next(generator)
+        before = logged.server.metric("cloche_accelerated_rows_total")
+        for name, body in bodies.items():
+            answer = requests.post(
+                f"{logged.server.url}/invocations", json=body, headers=named(name), timeout=60
+            )
+            assert answer.status_code == 200, answer.text
+        wait_for(lambda: logged.server.metric("cloche_accelerated_rows_total") == before + 7)
+        found = {row[0]: row for row in logged.rows()}
+    assert {name: (found[name][5], found[name][12]) for name in bodies} == {
+        "alone": ("twin", ["o1"]),
+        "records": ("twin", ["o1", "o2", "o3"]),
+        "split": ("twin", ["o1", "o2", "o3"]),
+    }
+    assert found["alone"][13] is None
+    assert len(set(found["split"][13])) == 1
+    assert found["split"][13] == found["records"][13] != ["Ada"] * 3
 
 
 def test_a_server_names_its_log_on_the_registered_model(logging_: Logging) -> None:

@@ -34,16 +34,40 @@ def every_layout(table: pd.DataFrame) -> list[Body]:
                 }
             }
         ),
+        text({"dataframe_split": {"columns": names, "data": rows, "index": ["x"] * len(rows)}}),
+        text(
+            {
+                "dataframe_split": {
+                    "columns": ["id", *names],
+                    "data": [[f"{at}", *row] for at, row in enumerate(rows)],
+                    "index": list(range(len(rows))),
+                }
+            }
+        ),
         text({"dataframe_split": {"data": rows}}),
         text({"dataframe_records": records}),
         text({"dataframe_records": [record | {"extra": 1} for record in records]}),
         text({"dataframe_records": records, "params": {"factor": 3}}),
         text({"dataframe_records": records, "params": {"factor": "x", "other": 1}}),
+        text(
+            {
+                "dataframe_records": [
+                    record | {"id": at or None} for at, record in enumerate(records)
+                ]
+            }
+        ),
         text({"instances": records}),
+        text({"instances": [{"id": at} | record for at, record in enumerate(records)]}),
         text({"instances": rows}),
         text({"inputs": records}),
         text({"inputs": rows}),
         text({"inputs": {name: [row[at] for row in rows] for at, name in enumerate(names)}}),
+        text(
+            {
+                "inputs": {name: [row[at] for row in rows] for at, name in enumerate(names)}
+                | {"id": list(range(len(rows)))}
+            }
+        ),
         text({"inputs": records[0]}),
         (CSV, table.to_csv(index=False).encode()),
         (PARQUET, file.getvalue()),

@@ -8,7 +8,11 @@ import json
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
+from mlflow.models import Model, ModelSignature
+from mlflow.pyfunc import PyFuncModel
+from mlflow.types import ColSpec, Schema
 
 from cloche.serving.host.parsing.column_decoder import compile_decoder
 from cloche.serving.host.scoring import HostScorer
@@ -35,6 +39,25 @@ def test_neighbours_in_a_batch_change_nothing(zoo: Path, kind: str) -> None:
         if (alone := scoring.score([Item(*body)]).answers[0]) != joined
     ]
     assert not wrong
+
+
+class Numbers:
+    """A model that answers with the index of its rows."""
+
+    def predict(self, rows: pd.DataFrame) -> list[str]:
+        return [str(one) for one in rows.index]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"), [([0, 1], ["0", "1"]), ([7, 9], ["7", "9"]), (["a", "a"], ["a", "a"])]
+)
+def test_a_model_gets_the_index_that_mlflow_gives_it(index: list[object], expected: object) -> None:
+    metadata = Model(signature=ModelSignature(Schema([ColSpec("double", "a")])))
+    scoring = HostScorer(PyFuncModel(metadata, Numbers()), compile_decoder(metadata), twin=None)
+    split = {"columns": ["a", "id"], "data": [[1.5, "x"], [2.5, "y"]], "index": index}
+    item = Item(JSON, json.dumps({"dataframe_split": split}).encode())
+    (answer,) = scoring.score([item]).answers
+    assert json.loads(answer.body) == {"predictions": expected}
 
 
 @pytest.mark.parametrize("protocol", ["tf_serving", "torchserve"])

@@ -20,7 +20,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from cloche.rollout.assignment import position
 from cloche.serving.host.log_records.cells import columns_of, packed, texts
-from cloche.serving.host.parsing.column_decoder import Column
+from cloche.serving.host.parsing.column_decoder import Column, Table
 from cloche.serving.host.predictors.prediction_writer import Predicted
 from cloche.serving.processes.frames import ARMS, Answer, Item, LogCounts
 from cloche.serving.spool.counters import Counters
@@ -86,6 +86,11 @@ class PredictionLog:
         self._warned_at = -_WARN_SECONDS
         self._model_input: Any = None
 
+    @property
+    def sent(self) -> list[str]:
+        """The names of the columns that are logged even if the model takes none of that name."""
+        return [name for name in (self._plan.id_column, self._plan.subject) if name]
+
     def describe(self, metadata: Model) -> None:
         """Begin to log, by the signature of the version."""
         plan = self._plan
@@ -126,7 +131,7 @@ class PredictionLog:
         model._predict_fn = watched
 
     def add_joined(
-        self, items: Sequence[Item], answers: Sequence[Answer | None], lengths: Sequence[int],
+        self, items: Sequence[Item], answers: Sequence[Answer | None], tables: Sequence[Table],
         *, columns: Mapping[str, Column], predicted: Predicted, predictor: str,
     ) -> None:  # fmt: skip
         """Log requests that were predicted together.
@@ -134,21 +139,27 @@ class PredictionLog:
         Args:
             items: The requests.
             answers: Their answers; None for those that are not answered by this prediction.
-            lengths: The numbers of their rows.
+            tables: Their tables, which have equal keys.
             columns: The columns of all rows by name.
             predicted: The predictions for all rows.
             predictor: Which predictor made them.
         """
         requests, spans, end = [], [], 0
-        for item, answer, length in zip(items, answers, lengths, strict=True):
-            start, end = end, end + length
+        for item, answer, table in zip(items, answers, tables, strict=True):
+            start, end = end, end + table.length
             if answer is not None and item.log is not None:
                 requests.append((item, answer))
                 spans.append((start, end))
         if requests:
+
+            def sent(name: str) -> Any:
+                if name not in tables[0].sent:
+                    return columns.get(name)
+                return [cell for table in tables for cell in table.sent[name]]
+
             outputs = partial(predicted.columns, 0, end)
             self._records.append(
-                _Record(requests, spans, end, predictor, lambda: columns, outputs, columns.get)
+                _Record(requests, spans, end, predictor, lambda: columns, outputs, sent)
             )
 
     def add_alone(self, item: Item, answer: Answer, sent: Any, raw: Any, reason: str) -> None:

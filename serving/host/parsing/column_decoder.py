@@ -2,16 +2,17 @@
 
 A column decoder is compiled once from a signature. It reads a request only if every cell has a
 Python type for which MLflow's parsing and enforcement are known to give the signature's column
-type. It declines all other requests, and MLflow parses them. `tests/protocol/test_plan.py` compares
-both ways with generated requests. Declining is always correct.
+type. Columns that the signature does not name are left out, as MLflow leaves them out. It declines
+all other requests, and MLflow parses them. `tests/protocol/test_plan.py` compares both ways with
+generated requests. Declining is always correct.
 """
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +21,16 @@ import pandas as pd
 from mlflow.models import Model
 from mlflow.types import DataType, Schema
 
+from cloche.serving.host.parsing.named_columns import Cells, may_be_left_out, read_columns
 from cloche.values.json_layouts import LAYOUTS
 
 Row = Sequence[Any]
-Cells = Sequence[Any]
 Column = Sequence[Any] | npt.NDArray[Any]
 Types = type | frozenset[type]  # the type of a column's single cell, or the types of all its cells
 
 _EXACT_IN_DOUBLE = 2**53
 _SINGLE_MAX = float(np.finfo(np.float32).max)
 _NOT_PLANNED = {"messages", "prompt", "input"}  # keys of MLflow's unified LLM format
-_SPLIT_KEYS = {"columns", "data"}
 _TENSOR_LIKE = {"instances", "inputs"}  # layouts that MLflow converts to numpy arrays first
 _MANY_ROWS = 1000  # of a request that is converted by columns, not together with others
 _CACHED_CHECKS = 512  # maximum number of cached combinations of cell types
@@ -45,12 +45,17 @@ class Table(NamedTuple):
         key: The column types and parameters, which must be equal in tables that are joined.
         columns: The columns of a request by column, instead of rows, in the form that
             `ColumnDecoder.columns` returns.
+        sent: The columns that the model does not take, and the prediction log keeps, by name.
+        indexed: Whether the request numbers its rows otherwise than from 0. Only a twin may answer
+            it with others: a model would see the index in its data frame.
     """
 
     key: Hashable
     rows: Sequence[Row]
     params: dict[str, Any] | None = None
     columns: "Sequence[Column] | None" = None
+    sent: Mapping[str, Cells] = MappingProxyType({})
+    indexed: bool = False
 
     @property
     def length(self) -> int:
@@ -70,9 +75,20 @@ class Table(NamedTuple):
 class ColumnDecoder:
     """Decodes requests to columns, for a signature of named columns of scalar types."""
 
-    def __init__(self, names: Sequence[str], types: Sequence[DataType]) -> None:
+    def __init__(
+        self, names: Sequence[str], types: Sequence[DataType], sent: Collection[str] = ()
+    ) -> None:
+        """Compile the rules of the columns.
+
+        Args:
+            names: The names of the signature's columns.
+            types: Their types.
+            sent: The names of columns that the prediction log keeps even if the model takes none
+                of that name.
+        """
         self.names = list(names)
         self.types = list(types)
+        self._sent = [name for name in sent if name not in names]
         self._name_set = frozenset(names)
         self._index = pd.Index(self.names)
         self._one_type = len(set(types)) == 1 and DataType.string not in types
@@ -86,17 +102,49 @@ class ColumnDecoder:
         params = payload.get("params")
         if params is not None and not isinstance(params, dict):
             return None
-        content, tensor_like = payload[layout], layout in _TENSOR_LIKE
-        columns = self._columns_of_many(layout, content)
-        if columns is not None:
-            kinds = self._kinds_of_columns(columns, tensor_like)
-            typed = self._to_arrays(columns) if kinds else None
-            return Table(table_key(kinds, params), (), params, typed) if kinds else None
+        content = payload[layout]
         rows = self._rows(layout, content)
-        kinds = None if rows is None else self._kinds(rows, tensor_like)
-        if rows is None or kinds is None:
+        if rows is not None:
+            kinds = self._kinds(rows, layout in _TENSOR_LIKE)
+            return Table(table_key(kinds, params), rows, params) if kinds else None
+        with suppress(KeyError):  # a row lacks a column
+            return self._read_by_name(layout, content, params)
+        return None
+
+    def _read_by_name(
+        self, layout: str, content: Any, params: dict[str, Any] | None
+    ) -> Table | None:
+        """Read a table of many rows, with an index, or with columns that the model does not take.
+
+        Raises:
+            KeyError: A row lacks a column.
+        """
+        found = read_columns(layout, content)
+        if found is None:
             return None
-        return Table(table_key(kinds, params), rows, params)
+        columns = [found.columns[name] for name in self.names]
+        others: dict[str, Cells] = {}
+        if len(found.columns) > len(columns):
+            names = found.columns.keys() - self._name_set
+            others = {name: tuple(found.columns[name]) for name in names}
+            if not may_be_left_out(others):
+                return None
+        rows: Sequence[Row] = ()
+        typed = None
+        if found.length < _MANY_ROWS:
+            rows = list(zip(*columns, strict=True))
+            kinds = self._kinds(rows, layout in _TENSOR_LIKE)
+        else:  # loops over rows would take as long as parsing them
+            whole = list(map(tuple, columns))
+            kinds = self._kinds_of_columns(whole, layout in _TENSOR_LIKE)
+            typed = self._to_arrays(whole) if kinds else None
+        if kinds is None:
+            return None
+        sent = {name: others[name] for name in self._sent if name in others}
+        key = table_key(kinds, params)
+        if sent or found.indexed:
+            key = key, tuple(sent), found.indexed
+        return Table(key, rows, params, typed, sent, found.indexed)
 
     def join(self, tables: Sequence[Table]) -> list[Column]:
         """Concatenate the columns of `tables`, which must have equal keys."""
@@ -160,49 +208,23 @@ class ColumnDecoder:
                 checks.append((position, rule.fits))
         return _TypeCheck("".join(kinds), tuple(checks))
 
-    def _columns_of_many(self, layout: str, content: Any) -> Sequence[Cells] | None:
-        """Return the columns of a request of many rows, which is not converted with others.
-
-        Loops over its rows would take as long as parsing it. None for what `_rows` must read.
-        """
-        by_position = layout == "dataframe_split"
-        if by_position and not isinstance(content, dict):
-            return None
-        rows: Any = content.get("data") if by_position else content
-        if type(rows) is not list or len(rows) < _MANY_ROWS:  # first, as most requests end here
-            return None
-        keys: Sequence[Any] | None = self.names
-        if by_position:
-            keys = self._order(content["columns"]) if content.keys() == _SPLIT_KEYS else None
-        if keys is None:
-            return None
-        form = list if by_position else dict
-        if set(map(type, rows)) != {form} or set(map(len, rows)) != {len(keys)}:
-            return None
-        with suppress(KeyError):
-            return [tuple(map(itemgetter(key), rows)) for key in keys]
-        return None
-
-    def _order(self, names: Any) -> list[int] | None:
-        """Return the position of each column in `names`; None if they are not the columns'."""
-        if not isinstance(names, list) or len(names) != len(self.names):
-            return None
-        if {name for name in names if type(name) is str} != self._name_set:
-            return None
-        return [names.index(name) for name in self.names]
-
     def _rows(self, layout: str, content: Any) -> Sequence[Row] | None:
+        """Return the rows of the usual request: few, and with the signature's columns alone."""
         if layout == "dataframe_split":
             return self._from_split(content)
         if layout == "inputs" and isinstance(content, dict):
             return self._from_columns(content)
-        return self._from_records(content)
+        if type(content) is not list or not 0 < len(content) < _MANY_ROWS:
+            return None
+        if any(type(row) is not dict or row.keys() != self._name_set for row in content):
+            return None
+        return [[row[name] for name in self.names] for row in content]
 
     def _from_split(self, content: Any) -> Sequence[Row] | None:
         if not isinstance(content, dict) or len(content) != 2:
             return None
         names, rows = content.get("columns"), content.get("data")
-        if not (isinstance(names, list) and isinstance(rows, list) and rows):
+        if type(names) is not list or type(rows) is not list or not 0 < len(rows) < _MANY_ROWS:
             return None
         width = len(self.names)
         for row in rows:  # usually there is one row, for which any() with a generator is slower
@@ -210,17 +232,10 @@ class ColumnDecoder:
                 return None
         if names == self.names:
             return rows
-        order = self._order(names)
-        if order is None:
+        if len(names) != width or {n for n in names if type(n) is str} != self._name_set:
             return None
+        order = [names.index(name) for name in self.names]
         return [[row[position] for position in order] for row in rows]
-
-    def _from_records(self, content: Any) -> Sequence[Row] | None:
-        if not isinstance(content, list) or not content:
-            return None
-        if any(type(row) is not dict or row.keys() != self._name_set for row in content):
-            return None
-        return [[row[name] for name in self.names] for row in content]
 
     def _from_columns(self, content: dict[str, Any]) -> Sequence[Row] | None:
         if content.keys() != self._name_set:
@@ -246,8 +261,14 @@ def table_key(kinds: str, params: dict[str, Any] | None) -> Hashable:
     return kinds, json.dumps(params, sort_keys=True) if params else ""
 
 
-def compile_decoder(metadata: Model) -> ColumnDecoder | None:
-    """Create the column decoder for a model's signature; None if it is not known to be exact."""
+def compile_decoder(metadata: Model, sent: Collection[str] = ()) -> ColumnDecoder | None:
+    """Create the column decoder for a model's signature; None if it is not known to be exact.
+
+    Args:
+        metadata: The model's metadata.
+        sent: The names of columns that the prediction log keeps even if the model takes none of
+            that name.
+    """
     schema: Schema | None = metadata.get_input_schema()
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
@@ -256,7 +277,7 @@ def compile_decoder(metadata: Model) -> ColumnDecoder | None:
     names = [str(name) for name in schema.input_names()]
     types = [kind for kind in schema.input_types() if isinstance(kind, DataType)]
     planned = len(types) == len(names) == len(set(names)) and _RULES.keys() >= set(types)
-    return ColumnDecoder(names, types) if planned else None
+    return ColumnDecoder(names, types, sent) if planned else None
 
 
 def has_type_hints(metadata: Model) -> bool:

@@ -52,7 +52,8 @@ class Host:
         ))  # fmt: skip
         model = PyFuncModel(Model(signature=SIGNATURE), Doubles(shape))
         self.log.capture_inputs(model)
-        self.scorer = HostScorer(model, compile_decoder(model.metadata), None, log=self.log)
+        decoder = compile_decoder(model.metadata, self.log.sent)
+        self.scorer = HostScorer(model, decoder, None, log=self.log)
 
     def score(self, *items: Item) -> tuple[list[Answer], LogCounts]:
         result = self.scorer.score(items)
@@ -172,6 +173,42 @@ def test_columns_that_are_not_named_are_nowhere_and_hashed_ones_only_as_hashes(
         key.hex().encode(),
     )
     assert not any(text in host.bytes() for text in raw)
+
+
+def records(name: str, *ids: Any, **note: Any) -> Item:
+    """A request by record, with an order beside the columns of the model."""
+    rows = [{"who": "é", "a": 1.0, "n": 1, "order": one, "person": f"p{one}"} for one in ids]
+    body = json.dumps({"dataframe_records": rows}).encode()
+    return Item(JSON, body, name, log=LogNote(HOUR, **note))
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"),
+    [
+        ((7, 8), ["7", "8"]), (("a", None), ["a", None]), ((0.5, 1.0), ["0.5", "1.0"]),
+        ((2**70, 1), [str(2**70), "1"]), ((True, False), ["True", "False"]),
+        ((7, "a"), ["7", "a"]),  # these are scored alone
+    ],
+)  # fmt: skip
+def test_an_id_that_the_model_does_not_take_is_logged_as_it_was_sent(
+    tmp_path: Path, ids: tuple[Any, ...], texts: list[str | None]
+) -> None:
+    host = Host(tmp_path, inputs=ALL_INPUTS, id_column="order", subject="person")
+    host.score(records("x", *ids), records("y", *ids), item("z", ("a", 1.0, 1), prediction_id=b"p"))
+    found = [(request[0], *request[12:]) for requests, *_ in host.records() for request in requests]
+    key = derived_key(SECRET, "m")
+    hashes = [hmac.digest(key, f"p{one}".encode(), "sha256").hex() for one in ids]
+    assert sorted(found) == [("x", texts, hashes), ("y", texts, hashes), ("z", "p", None)]
+    logged = [name for _, inputs, _ in host.records() for name in inputs]
+    assert set(logged) == {"who", "a", "n"}
+
+
+def test_joined_requests_with_an_id_share_a_record(tmp_path: Path) -> None:
+    host = Host(tmp_path, id_column="order")
+    host.score(records("x", 1, 2), records("y", 3), records("z", 4))
+    ((requests, _, outputs),) = host.records()
+    assert [request[12] for request in requests] == [["1", "2"], ["3"], ["4"]]
+    assert cells(outputs[""]) == [2.0] * 4
 
 
 def test_a_sample_is_chosen_by_the_id_of_the_request_and_every_row_says_the_share(

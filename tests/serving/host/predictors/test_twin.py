@@ -118,6 +118,38 @@ def test_requests_with_parameters_are_the_models(accelerated: HostScorer) -> Non
     assert (result.answers[0].status, result.accelerated_rows) == (200, 0)
 
 
+def split_items(index: Any, *tables: list[list[Any]]) -> list[Item]:
+    """Requests with an id beside the columns of the model, and an index if it is not None."""
+    extra = {} if index is None else {"index": index}
+    return [
+        Item("application/json", json.dumps({"dataframe_split": body | extra}).encode())
+        for rows in tables
+        for body in [{"columns": [*NAMES, "id"], "data": [[*row, "x"] for row in rows]}]
+    ]
+
+
+@pytest.mark.parametrize("index", [None, [0], [7], ["a"]])
+def test_the_twin_answers_rows_with_an_id_and_an_index_as_the_model_does(
+    accelerated: HostScorer, plain: HostScorer, index: Any
+) -> None:
+    unsure = at_the_threshold(fitted(), 0.0)
+    items = split_items(index, [[0.5, 30, "red"]], [unsure], [[-3.0, 20, "blue"]])
+    result = accelerated.score(items)
+    assert result.accelerated_rows == 2
+    assert result.answers == plain.score(items).answers
+    assert [answer.status for answer in result.answers] == [200, 200, 200]
+
+
+def test_a_request_with_an_index_joins_others_and_proves_a_version_as_any_example(
+    version: Path,
+) -> None:
+    scorer, _ = load(version)
+    (example,) = split_items([7, 8], [[0.5, 30, "red"], [-0.5, 60, "blue"]])
+    scorer.drop_inexact_predictors(example)
+    assert (scorer.can_join, scorer.accelerated) == (True, True)
+    assert scorer.score([example] * 3).accelerated_rows == 6
+
+
 def first_prediction(path: Path, row: list[Any]) -> Any:
     """What the twin at `path` says of one row."""
     twin = Twin.load(path, NAMES)
