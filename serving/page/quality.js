@@ -26,7 +26,7 @@ export function showQuality(model, series) {
   section.hidden = !monitor && !command;
   if (section.hidden) return;
   const promoted = (history ?? []).filter((one) => one.promoted_at).map(({ version, promoted_at: at }) => ({ version, at }));
-  const key = [model.name, monitor, command, promoted, series.versions, section.clientWidth, new Date().toDateString()];
+  const key = [model.name, monitor, command, promoted, series.versions, section.clientWidth, Math.floor(Date.now() / 3_600_000)];
   renew(section, key, () => [heading(monitor), ...(monitor ? found(monitor, promoted, series, section) : [none(command)])]);
 }
 
@@ -46,7 +46,7 @@ function found(monitor, promoted, series, section) {
   const kind = (version) => `v${Math.max(0, order.indexOf(version)) % 4}`;
   const metrics = [...new Set(versions.map((one) => one.metric))].filter(Boolean);
   const charts = metrics.map((metric) => new QualityChart(metric, versions.filter((one) => one.metric === metric), promoted, kind));
-  const width = section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft);
+  const width = Math.max(200, section.clientWidth - 2 * parseFloat(getComputedStyle(section).paddingLeft));
   return [
     alarm(monitor),
     ...charts.map((chart) => el("figure", {}, el("figcaption", {}, el("h3", {}, chart.title), reading(chart)), chart.draw(width), chart.legend(), chart.table())),
@@ -73,7 +73,9 @@ function reading({ metric, versions }) {
   const measured = versions.flatMap((one) => one.days.filter((day) => day.value !== null && !day.unfinished).map((day) => ({ ...day, ...one.usual, version: one.version })));
   const last = measured.reduce((found, day) => (found && found.day > day.day ? found : day), null);
   const meaning = MEANINGS.get(metric);
-  const says = el("p", { class: "hint" }, `${metric} is ${meaning ?? "the metric of the recipe"}.`);
+  const waiting = new Set(versions.flatMap((one) => one.days.map(({ day }) => day)).filter((day) => last && day > last.day)).size;
+  const late = waiting ? ` ${waiting === 1 ? "1 later day waits" : `${waiting} later days wait`} for labels.` : "";
+  const says = el("p", { class: "hint" }, `${metric} is ${meaning ?? "the metric of the recipe"}.${late}`);
   if (!last) return [el("p", {}, "No day has enough labels yet."), says];
   const range = last.low === null ? "" : `, usually ${number(last.low)} to ${number(last.high)}`;
   return [el("p", { class: "value" }, number(last.value), el("small", {}, ` on ${dayOf(last.day)}, version ${last.version}${range}`)), says];

@@ -5,7 +5,7 @@ import { el, number, svg } from "./dom.js";
 
 const DAY = 86_400_000;
 const [LEFT, RIGHT, TOP] = [44, 6, 16]; // pixels
-const [TALL, SPACE, SHORT, BOTTOM] = [150, 12, 34, 18]; // the metric, between, the share, the days
+const [TALL, SPACE, SHORT, BOTTOM] = [150, 20, 34, 18]; // the metric, between, the share, the days
 
 export class QualityChart {
   /** `versions` as the server tells them, `promoted` as [{version, at}], `kind` the colour of a version. */
@@ -14,7 +14,7 @@ export class QualityChart {
     this.title = `${metric}, day by day`;
     const days = versions.flatMap((one) => one.days.map(({ day }) => time(day)));
     [this.from, this.to] = [Math.min(...days), Math.max(...days) + DAY];
-    this.promoted = promoted.filter(({ at }) => Date.parse(at) >= this.from && Date.parse(at) < this.to);
+    this.promoted = promoted.filter(({ at }) => Date.parse(at) >= this.from && Date.parse(at) < this.to).sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
     this.scale();
   }
 
@@ -22,13 +22,14 @@ export class QualityChart {
   scale() {
     const values = this.versions.flatMap(({ usual, days }) => [usual.low, usual.high, ...days.flatMap((day) => [day.value, day.low, day.high])]).filter((value) => value !== null);
     const [least, most] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
-    const room = (most - least || Math.abs(most) || 1) * 0.06;
+    const size = Math.max(Math.abs(least), Math.abs(most));
+    const room = Math.max(0.06 * (most - least), 0.01 * size) || 1; // values that hardly differ are no mountains
     [this.low, this.high] = [least - room, most + room];
     const rough = (this.high - this.low) / 4;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].find((one) => one * power >= rough) * power;
     this.ticks = [];
-    for (let at = Math.ceil(this.low / step); at * step <= this.high; at++) this.ticks.push(at * step);
+    for (let at = Math.ceil(this.low / step); at * step <= this.high; at++) this.ticks.push(at * step + 0); // no -0
   }
 
   draw(width) {
@@ -40,7 +41,7 @@ export class QualityChart {
     const half = (this.x(this.from + DAY) - LEFT) / 2;
     return svg("svg", { class: "quality", width, height, role: "img", "aria-label": this.words() },
       this.versions.flatMap((one) => this.alarms(one, half)),
-      this.ticks.map((value) => gridline(this.y(value), right, number(value))),
+      this.ticks.map((value) => gridline(this.y(value), right, number(value, 4))),
       gridline(ground - SHORT, right, "100 %"), gridline(ground, right, "0 %", "base"),
       this.days().map((day) => svg("text", { x: this.x(day) + half, y: height - 3, class: "tick", "text-anchor": "middle" }, dayText(day))),
       this.versions.map((one) => this.version(one, half, ground)),

@@ -390,6 +390,7 @@ def test_quality_is_told_by_day_with_promotions_drift_and_the_last_alarm(
     expect(drawing.locator(".mark text")).to_have_text(["v1 promoted", "v2 promoted"])
     counts = {"measured": 4, "chance": 4, "usual": 2, "alarmed": 1, "labelled": 5}
     assert {name: drawing.locator(f".{name}").count() for name in counts} == counts
+    expect(card).to_contain_text("1 is perfect, 0.5 is guessing). 1 later day waits for labels.")
     expect(card).to_contain_text(
         f"{HTML}gust: 96 % of the rows have “12 to 15”, in training 4.2 %; 3.2 times its limit."
     )
@@ -435,6 +436,24 @@ def test_what_to_type_is_told_of_a_log_that_nothing_reads_and_of_a_tag_that_is_n
     finally:
         for name in ("cloche.log", "cloche.monitor"):
             client.delete_registered_model_tag(COMMENTS, name)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.3, 0.30000000000000004], [0.0, 0.0], [-1e-9, 2e-9], [1e20], []]
+)
+def test_the_scale_of_quality_has_a_few_round_numbers_whatever_the_values(
+    comments: Page, values: list[float]
+) -> None:
+    ticks = comments.evaluate(
+        """async (values) => {
+          const { QualityChart } = await import("./page/quality_chart.js");
+          const days = values.map((value, at) => ({ day: `2026-11-0${at + 1}`, value, low: null, high: null }));
+          const usual = { low: null, high: null };
+          return new QualityChart("mae", [{ version: "1", usual, days }], [], () => "v0").ticks;
+        }""",  # noqa: E501
+        values,
+    )
+    assert 2 <= len(ticks) <= 12
 
 
 def test_every_metric_of_a_recipe_is_told_in_words(server: Server) -> None:

@@ -102,7 +102,7 @@ def _condensed(document: Mapping[str, Any]) -> dict[str, Any]:
             "first_day": _day(going_on[0]["first_day"]), "text": str(going_on[0]["text"])[:_TEXT],
         } if going_on else None,
         "last_alarm_day": max((_day(one["last_day"]) for one in alarms), default=None),
-        "versions": [_version(one, alarmed) for one in document["versions"][-_VERSIONS:]],
+        "versions": [_version(o, alarmed) for o in document["versions"][-_VERSIONS:] if o["days"]],
     }  # fmt: skip
 
 
