@@ -124,13 +124,11 @@ def exit_code(error: Exception) -> int | None:
         (ServiceError, 1),
     ]
     if "cloche.prediction_log" in sys.modules:
-        from cloche.prediction_log.destination import (  # noqa: PLC0415
-            DestinationFailed,
-            DestinationUnknown,
-        )
+        from cloche.object_stores import StoreUnknown  # noqa: PLC0415
+        from cloche.prediction_log.destination import DestinationFailed  # noqa: PLC0415
         from cloche.prediction_log.errors import LogError  # noqa: PLC0415
 
-        codes += [(LogError, 1), (DestinationFailed, 1), (DestinationUnknown, 2)]
+        codes += [(LogError, 1), (DestinationFailed, 1), (StoreUnknown, 2)]
     if "mlflow.exceptions" in sys.modules:  # not imported: no such error, and an import is slow
         codes.append((sys.modules["mlflow.exceptions"].MlflowException, 1))
     return next((code for kind, code in codes if isinstance(error, kind)), None)

@@ -293,9 +293,12 @@ class Load:
 
     def _ask(self) -> None:
         with requests.Session() as session:
+            session.trust_env = False  # else each request looks for proxies anew
+            url = self.server.url + self.path
+            request = session.prepare_request(requests.Request("POST", url, json=self.body))
             while not self._stop.wait(self.pause):
                 try:
-                    response = session.post(self.server.url + self.path, json=self.body, timeout=60)
+                    response = session.send(request, timeout=60)
                 except requests.RequestException as error:
                     self.failures.append(repr(error))
                     continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from cloche.drift.judgement import DRIFTED, RARE, DriftMeasure, chance, distance, judge
+from cloche.drift.judgement import DRIFTED, RARE, Distance, DriftMeasure, chance, distance, judge
 
 _MOST_BARS = 24
 
@@ -143,8 +143,8 @@ def _worst(
 
 def change(
     first: Mapping[str, Any], second: Mapping[str, Any], described: Mapping[str, Any]
-) -> float | None:
-    """Return the PSI between two counts of one column; None if one of them has no rows.
+) -> Distance | None:
+    """Compare two counts of one column; None if one of them has no rows.
 
     Args:
         first: The counts of some rows, as `cloche.drift.statistics` makes them.
@@ -152,8 +152,7 @@ def change(
         described: The column in the profile, whose bins both have.
     """
     reference = _reference(described)
-    compared = distance(_bins(first, reference)[2], _bins(second, reference)[2])
-    return compared.psi if compared else None
+    return distance(_bins(first, reference)[2], _bins(second, reference)[2])
 
 
 def _bins(

@@ -1,7 +1,4 @@
-"""The destination of a prediction log: a folder, or a place in an object store.
-
-Stores are configured by their usual environment variables, as for batch jobs.
-"""
+"""The destination of a prediction log: a folder, or a place in an object store."""
 
 import os
 import secrets
@@ -13,32 +10,11 @@ from typing import NamedTuple, Self
 import pyarrow as pa
 from pyarrow import fs
 
-# Words in errors of stores → advice. Arrow passes on the store's message without an error code.
-_FIXES = {
-    ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist"): (
-        "Make the bucket first, or correct its name."
-    ),
-    ("configured region", "PermanentRedirect", "status 301"): (
-        "Set AWS_REGION to the region of the bucket."
-    ),
-    ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
-     "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
-        "The store's credentials must be allowed to list the bucket, and to get, put and delete "
-        "objects there."
-    ),
-    ("NETWORK_CONNECTION", "UNAVAILABLE", "Could not connect", "curlCode"): (
-        "The store cannot be reached; for one that is not the cloud's own, AWS_ENDPOINT_URL names "
-        "it."
-    ),
-}  # fmt: skip
+from cloche.object_stores import explain, open_store
 
 
 class DestinationFailed(Exception):
     """The destination does not answer, refuses, or holds something unreadable."""
-
-
-class DestinationUnknown(ValueError):
-    """The text that should name a destination names none that can be used here."""
 
 
 class File(NamedTuple):
@@ -62,16 +38,16 @@ class Destination:
         """Return the destination that a path or a URI names.
 
         Raises:
-            DestinationUnknown: The kind of store is unknown, or its library is not installed.
+            StoreUnknown: The kind of store is unknown, or its library is not installed.
             DestinationFailed: The store does not answer.
         """
         if "://" not in uri:
             path = str(Path(uri).expanduser().absolute())
             return cls(path, fs.LocalFileSystem(), path)
         try:
-            return cls(uri, *_store(uri))
+            return cls(uri, *open_store(uri))
         except OSError as error:
-            raise DestinationFailed(_explained(uri.partition("?")[0], error)) from error
+            raise DestinationFailed(explain(uri.partition("?")[0], error)) from error
 
     def at(self, path: str) -> str:
         """Return the path of a file in `filesystem`."""
@@ -126,28 +102,7 @@ class Destination:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise DestinationFailed(_explained(self.shown(path), error)) from error
-
-
-def _store(uri: str) -> tuple[fs.FileSystem, str]:
-    try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, ValueError):
-        return _fsspec(uri)
-    return found
-
-
-def _fsspec(uri: str) -> tuple[fs.FileSystem, str]:
-    try:
-        import fsspec  # noqa: PLC0415  # needed only for stores that Arrow lacks
-
-        system, path = fsspec.core.url_to_fs(uri)
-    except ImportError as error:
-        needed = f"{error.name}: pip install {error.name}" if error.name else error
-        raise DestinationUnknown(f"{uri}: this store needs {needed}") from error
-    except ValueError as error:
-        raise DestinationUnknown(f"{uri}: {error}") from error
-    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
+            raise DestinationFailed(explain(self.shown(path), error)) from error
 
 
 def _write(place: Path, content: bytes | memoryview) -> None:
@@ -166,9 +121,3 @@ def _write(place: Path, content: bytes | memoryview) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def _explained(name: str, error: Exception) -> str:
-    message = str(error).partition(" (Request ID")[0].rstrip(".")
-    advice = [_FIXES[words] for words in _FIXES if any(word in message for word in words)]
-    return " ".join([f"{name}: {message}.", *advice[:1]])

@@ -18,7 +18,7 @@ def find_log(model: str, named: str | None = None) -> Destination:
 
     Raises:
         LogError: Nothing says where the log is.
-        DestinationUnknown: The destination is of no kind that is known here.
+        StoreUnknown: The destination is of no kind that is known here.
         DestinationFailed: The destination does not answer.
         MlflowException: The registry does not answer.
     """

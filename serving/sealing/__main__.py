@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from cloche import launch
-from cloche.prediction_log.destination import DestinationFailed, DestinationUnknown
+from cloche.object_stores import StoreUnknown
+from cloche.prediction_log.destination import DestinationFailed
 from cloche.processes import parent_watch
 from cloche.serving.processes.priority import lower
 from cloche.serving.sealing.sealer import Sealer
@@ -43,7 +44,7 @@ def run(folder: Path, destination: str, interval: float) -> None:
             if failures:
                 _logger.info("The destination of the prediction log takes rows again.")
             failures = 0
-        except (DestinationFailed, DestinationUnknown, OSError) as error:
+        except (DestinationFailed, StoreUnknown, OSError) as error:
             failures += 1
             if failures == 1:
                 waiting = spool_size(folder) / (1 << 20)

@@ -1,7 +1,6 @@
 """The crontab, read by crontab and run by cron itself, in a file system view of its own."""
 
 import fcntl
-import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.deploy.conftest import BAD, DEPLOY, GOOD, Run
+from tests.deploy.cron import require_cron, running_cron
 from tests.deploy.test_daily import yesterday
 from tests.online import wait_for
 
@@ -22,11 +22,7 @@ SCHEDULE = "30 4 * * *"
 
 @pytest.fixture(scope="module", autouse=True)
 def cron() -> None:
-    """Debian's cron, and the right to give it a file system view of its own."""
-    missing = [tool for tool in ("crontab", "unshare", "flock") if shutil.which(tool) is None]
-    if (missing or os.geteuid() != 0) and "CI" not in os.environ:
-        pytest.skip("run as root after: apt-get install --yes --no-install-recommends cron")
-    assert not missing, "apt-get install --yes --no-install-recommends cron"
+    require_cron()
 
 
 def test_cron_takes_the_crontab():
@@ -60,17 +56,6 @@ def test_rows_in_quarantine_are_worth_a_mail_that_says_why(run: Run, flights: Pa
     assert (flights / "scores" / f"date={BAD}" / "_SUCCESS").exists()
 
 
-# What cron sees in these places, and nothing of the machine's own, lies in the working directory.
-VIEW = """
-mount --bind sbin /usr/sbin
-mount --bind spool /var/spool/cron/crontabs
-mount --bind none /etc/cron.d
-mount --bind empty /etc/crontab
-mount -t tmpfs none /run
-exec cron -f
-"""
-
-
 def text_of(file: Path) -> str:
     """What is in a file by now."""
     return file.read_text() if file.exists() else ""
@@ -82,33 +67,18 @@ def test_cron_scores_yesterday_and_mails_what_went_wrong(flights, job, tmp_path_
     day = yesterday()
     shutil.copy(flights / "flights" / f"{GOOD}.csv", flights / "flights" / f"{day}.csv")
     late = tmp_path_factory.mktemp("late")
-    view = tmp_path_factory.mktemp("view")
-    mails = view / "mails"
-    for name in ("sbin", "spool", "none", "mails"):
-        (view / name).mkdir()
-    (view / "empty").touch()
-    shutil.copy(shutil.which("cron") or "/usr/sbin/cron", view / "sbin")
-    sendmail = view / "sbin" / "sendmail"
-    sendmail.write_text(f"#!/bin/sh\nexec cat > {mails}/$$\n")
-    sendmail.chmod(0o755)
     line = CRONTAB.read_text()
     assert SCHEDULE in line
-    table = view / "spool" / "root"
-    table.write_text(
+    crontab = (
         f"MLFLOW_TRACKING_URI={job['MLFLOW_TRACKING_URI']}\nXDG_CACHE_HOME={job['XDG_CACHE_HOME']}\n"
         + line.replace("/srv/flights", str(flights))
         .replace("/srv/cloche/bin", str(Path(sys.executable).parent))
         .replace(SCHEDULE, "* * * * *")
         + f"FOLDER={late}\n* * * * *  nightly\n"
     )
-    table.chmod(0o600)
-    daemon = subprocess.Popen(["unshare", "--mount", "sh", "-euc", VIEW], cwd=view)
-    try:
+    with running_cron(tmp_path_factory.mktemp("view"), crontab) as mails:
         wait_for(lambda: "rows are in" in text_of(flights / "score-day.log"), seconds=120)
         wait_for(lambda: any("nothing is there" in text_of(mail) for mail in mails.iterdir()))
-    finally:
-        daemon.terminate()
-        daemon.wait()
     assert len(pd.read_parquet(flights / "scores" / f"date={day}")) == 936
     mail = next(text for mail in mails.iterdir() if str(late) in (text := mail.read_text()))
     assert "To: root" in mail

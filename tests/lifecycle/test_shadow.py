@@ -180,7 +180,7 @@ def test_workers_have_a_shadow_each_and_tell_their_numbers_as_one_server(
     register(registry, fault)
     server = serve("--workers", "2").wait_until_ready()
     follow(registry, server)
-    assert len(server.hosts()) == 4
+    wait_for(lambda: len(server.hosts()) == 4)  # `follow` has asked one of the workers
     with Load(server, check=right, clients=16) as load:
         wait_for(lambda: shadow(server)["compared"] > 200)
     assert load.failures == []

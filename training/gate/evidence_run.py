@@ -1,8 +1,8 @@
 """Writes the evidence as an MLflow run: numbers, tables, report, and the dataset of judged rows."""
 
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -53,15 +53,22 @@ def record(
             **({STAGES: uris(judgement.candidate.stages)} if judgement.candidate.stages else {}),
         },
     ).info.run_id
-    try:
+    with ending_run(client, run_id):
         _write(client, run_id, document, judgement)
+    return run_id
+
+
+@contextmanager
+def ending_run(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """End a run when the block ends: as finished, failed or killed."""
+    try:
+        yield
     except BaseException as error:
         ended = isinstance(error, KeyboardInterrupt)
         with suppress(MlflowException):  # the store may be unreachable, which caused the error
             client.set_terminated(run_id, "KILLED" if ended else "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
-    return run_id
 
 
 def _write(

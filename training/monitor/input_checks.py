@@ -4,6 +4,7 @@ A drifted column is one of which a day is unlike the days of training. That cann
 delivers yesterday's values: they are as usual, but for being those of the day before.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cloche.drift.comparison import change, compare
+from cloche.drift.judgement import Distance
 from cloche.drift.statistics import count_sample
 from cloche.training.monitor.alarms import Exceedance
 from cloche.training.monitor.limits import RARE, rare_value
@@ -21,6 +23,7 @@ from cloche.training.monitor.version_reference import VersionReference
 COUNTED = 2048  # most rows of a day that are counted, as of a part of a batch job
 FEWEST = 50  # fewest rows of a day that is judged, as of the profile's days
 _SMALLEST_CHANGE = 1e-6
+_CHANCE, _MOST_ALIKE = 0.001, 0.05  # days as alike as by chance; the share of those that may be
 _COMMON, _EXPECTED = (
     0.005,
     10,
@@ -107,7 +110,8 @@ class _UsualDays:
 
     Attributes:
         columns: The columns in the profile.
-        still: Column → how alike each day was to the day before, as 1 / PSI.
+        still: Column → how alike each day was to the day before, as 1 / PSI. Columns are left out
+            whose days are often as alike as by chance: a day that stands still looks no different.
         gone: Column → the share in training of the common values that each day lacked.
     """
 
@@ -123,14 +127,19 @@ def _usual_days(reference: VersionReference, profile: Mapping[str, Any]) -> _Usu
         return usual
     names = [name for name in columns if name in reference.inputs.columns]
     before: dict[str, Any] = {}
+    found = defaultdict[str, list[Distance]](list)
     for _, rows in reference.inputs[names].groupby(reference.holdout.days):
         chosen = rows.iloc[sampled_evenly(len(rows), COUNTED)]
         today = count_sample(chosen, pa.table({}), dict(profile))
-        for name, value in _alikeness(before, today, columns).items():
-            usual.still.setdefault(name, []).append(value)
+        for name, one in _changes(before, today, columns).items():
+            found[name].append(one)
         for name, lost in _gone(today, columns).items():
             usual.gone.setdefault(name, []).append(sum(lost.values()))
         before = today
+    for name, changes in found.items():
+        alike = sum(one.p_value > _CHANCE for one in changes)
+        if alike <= _MOST_ALIKE * len(changes):
+            usual.still[name] = [_alikeness(one) for one in changes]
     return usual
 
 
@@ -138,9 +147,10 @@ def _standing_still(
     before: Mapping[str, Any], today: Mapping[str, Any], usual: _UsualDays, rare: float
 ) -> Iterator[Exceedance]:
     """Yield the columns whose values are those of the day before."""
-    for name, value in _alikeness(before, today, usual.columns).items():
+    for name, one in _changes(before, today, usual.columns).items():
         if name not in usual.still:
             continue
+        value = _alikeness(one)
         limit = rare_value(usual.still[name], rare=rare)
         if value > limit:
             says = (
@@ -199,15 +209,21 @@ def _drifted(row: Mapping[str, Any], version: str, day: int) -> Exceedance:
     return Exceedance("drift", row["name"], version, day, row["share"], says, advice)
 
 
-def _alikeness(
+def _changes(
     before: Mapping[str, Any], today: Mapping[str, Any], columns: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return how alike two days are, as 1 / PSI of each column."""
+) -> dict[str, Distance]:
+    """Return how each column changed from one day to the next."""
     if not before.get("sampled"):
         return {}
-    both = {n: (before["columns"][n], found) for n, found in today["columns"].items()}
-    changes = {name: change(*counts, columns[name]) for name, counts in both.items()}
-    return {n: 1 / max(psi, _SMALLEST_CHANGE) for n, psi in changes.items() if psi is not None}
+    changes = {
+        name: change(before["columns"][name], found, columns[name])
+        for name, found in today["columns"].items()
+    }
+    return {name: one for name, one in changes.items() if one is not None}
+
+
+def _alikeness(one: Distance) -> float:
+    return 1 / max(one.psi, _SMALLEST_CHANGE)
 
 
 def _gone(today: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, dict[str, float]]:

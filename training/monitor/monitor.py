@@ -4,9 +4,8 @@ The result is a document of plain values, from which report, run and messages ar
 on the log as of a moment and on the registry, on no clock.
 """
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,19 +19,23 @@ from cloche.prediction_log.destination import Destination
 from cloche.prediction_log.reading import Selection
 from cloche.registry.version_listing import versions_of
 from cloche.training.errors import RegistryError, TrainingError
-from cloche.training.evaluation.intervals import intervals
-from cloche.training.evaluation.metrics import is_computable
 from cloche.training.evaluation.model_output import read
-from cloche.training.evaluation.predictions import Pairs, Predictions
+from cloche.training.evaluation.predictions import Pairs
 from cloche.training.monitor.alarms import Alarm, alarms_of, day_text
 from cloche.training.monitor.attribution import explain_fall
-from cloche.training.monitor.completeness import unfinished_days
-from cloche.training.monitor.estimate import Estimator, estimator_of
-from cloche.training.monitor.input_checks import InputChecks, check_inputs
+from cloche.training.monitor.checked_version import CheckedVersion, describe, measure
+from cloche.training.monitor.estimate import estimator_of
+from cloche.training.monitor.input_checks import check_inputs
 from cloche.training.monitor.limits import CHECKS, QUARTER
-from cloche.training.monitor.logged_days import Log, inputs_of, outputs_of, read_days
-from cloche.training.monitor.quality import LabelledRows, goodness, signed, slice_texts
-from cloche.training.monitor.quality_checks import FEWEST, QualityChecks, check_quality
+from cloche.training.monitor.logged_days import (
+    Log,
+    inputs_of,
+    outputs_of,
+    read_days,
+    unfinished_days,
+)
+from cloche.training.monitor.quality import LabelledRows, slice_texts
+from cloche.training.monitor.quality_checks import QualityChecks, check_quality
 from cloche.training.monitor.threshold_check import check_threshold
 from cloche.training.monitor.version_reference import (
     Probing,
@@ -43,22 +46,6 @@ from cloche.training.names import PROMOTED_AT
 from cloche.values.progress import Say
 
 SCHEMA = 1
-_RESAMPLES = 100
-_INTERVAL_ROWS = 2_000  # rows of a day from which intervals are drawn; beyond, the error is small
-
-
-@dataclass(frozen=True)
-class _Version:
-    """A version with its rows and what the checks found."""
-
-    reference: VersionReference
-    inputs: InputChecks
-    rows: LabelledRows | None
-    frame: pd.DataFrame
-    estimator: Estimator | None
-    unfinished: dict[int, str]
-    quality: QualityChecks
-    notes: tuple[str, ...]
 
 
 def monitor(
@@ -88,7 +75,7 @@ def monitor(
         )
     known = {str(one.version): one for one in versions_of(client, selection.model)}
     with TemporaryDirectory(prefix="cloche-") as folder:
-        versions = list[_Version]()
+        versions = list[CheckedVersion]()
         for number in log.versions:
             say(f"measuring version {number}")
             reference = (
@@ -120,7 +107,7 @@ def monitor(
         "budget": {"false_alarms": 1, "days": QUARTER, "checks": list(CHECKS)},
         "alarms": [alarm.as_document() for alarm in alarms],
         "promotions": _promotions(known, as_of),
-        "versions": [_described(one, log) for one in versions],
+        "versions": [describe(one, log) for one in versions],
     }
 
 
@@ -129,7 +116,7 @@ def open_alarms(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [alarm for alarm in document["alarms"] if alarm["open"]]
 
 
-def _checked(reference: VersionReference, log: Log, *, share: float) -> _Version:
+def _checked(reference: VersionReference, log: Log, *, share: float) -> CheckedVersion:
     number = reference.number
     inputs = check_inputs(reference, log, share=share)
     unfinished = unfinished_days(log.days_of(number))
@@ -146,7 +133,9 @@ def _checked(reference: VersionReference, log: Log, *, share: float) -> _Version
     if finished is not None:
         alike = [day for day in inputs.days if not inputs.unlike_training(day)]
         quality = check_quality(reference, finished, estimator, estimated_days=alike, share=share)
-    return _Version(reference, inputs, rows, frame, estimator, unfinished, quality, tuple(notes))
+    return CheckedVersion(
+        reference, inputs, rows, frame, estimator, unfinished, quality, tuple(notes)
+    )
 
 
 def _labelled(
@@ -173,7 +162,7 @@ def _labelled(
     return rows, sample.assign(truth=labels)
 
 
-def _judged(versions: Iterable[_Version]) -> dict[tuple[str, str], list[int]]:
+def _judged(versions: Iterable[CheckedVersion]) -> dict[tuple[str, str], list[int]]:
     found = {}
     for one in versions:
         finished = set() if one.rows is None else set(one.rows.days.tolist()) - set(one.unfinished)
@@ -190,7 +179,7 @@ def _last_days(log: Log) -> dict[str, int]:
 
 
 def _explained(
-    alarm: Alarm, versions: Iterable[_Version], log: Log,
+    alarm: Alarm, versions: Iterable[CheckedVersion], log: Log,
     *, client: MlflowClient, model: str, probing: Probing,
 ) -> Alarm:  # fmt: skip
     """Add to an alarm about quality which inputs are wrong, or where the fall comes from."""
@@ -204,7 +193,7 @@ def _explained(
         chosen = np.isin(one.rows.days, alarm.days)
         metric = one.reference.metrics[0]
         some = one.rows.take(chosen)
-        found = _values((metric,), some)[metric]["value"]
+        found = measure((metric,), some)[metric]["value"]
         if found is not None:
             split = explain_fall(
                 client, one.reference, log, model=model, rows=one.frame[chosen], found=found,
@@ -212,89 +201,6 @@ def _explained(
             )  # fmt: skip
             said.append(split)
     return replace(alarm, explained="; ".join(filter(None, said)))
-
-
-def _values(metrics: Iterable[str], rows: LabelledRows) -> dict[str, dict[str, float | None]]:
-    """Return the metrics of the rows with their intervals."""
-    named = [metric for metric in metrics if is_computable(metric, rows.pairs)]
-    few = rows.take(np.arange(0, len(rows), max(1, -(-len(rows) // _INTERVAL_ROWS))))
-    widths = math.sqrt(len(few) / len(rows))
-    drawn = intervals(few.pairs, named, resamples=_RESAMPLES, seed=0, weights=few.weights)
-    whole = {m: _value(m, rows) for m in named}
-    return {
-        metric: {
-            "value": _plain(whole[metric]),
-            "low": _plain(whole[metric] - (one.value - one.low) * widths),
-            "high": _plain(whole[metric] + (one.high - one.value) * widths),
-        }
-        for metric, one in drawn.items()
-    }
-
-
-def _value(metric: str, rows: LabelledRows) -> float:
-    return signed(metric) * goodness(metric, rows)(rows.weights)
-
-
-def _described(one: _Version, log: Log) -> dict[str, Any]:
-    reference, usual = one.reference, one.quality.usual.get(1)
-    metric = reference.metrics[0] if reference.metrics else None
-    days = []
-    for logged in log.days_of(reference.number):
-        rows = None if one.rows is None else one.rows.window(logged.day, 1)
-        measured = rows is not None and len(rows) >= FEWEST
-        days.append(
-            {
-                "day": day_text(logged.day),
-                "rows": logged.rows,
-                "requests": round(logged.requests, 3),
-                "labelled": logged.labelled,
-                "coverage": round(logged.coverage, 6),
-                "unfinished": one.unfinished.get(logged.day),
-                "metrics": _values(reference.metrics, rows)
-                if rows is not None and measured
-                else {},
-                "estimate": _estimate(one, logged.day, log),
-            }
-        )
-    center = None if usual is None or metric is None else signed(metric) * usual.center
-    return {
-        "version": reference.number,
-        "metric": metric,
-        "metrics": list(reference.metrics),
-        "holdout": {name: list(found) for name, found in (reference.intervals or {}).items()},
-        "holdout_days": {"center": center, **_holdout_band(reference)},
-        "days": days,
-        "slices": list(one.quality.slices),
-        "drift": [{**row, "day": day_text(row["day"])} for row in one.inputs.drift],
-        "notes": list(one.notes),
-    }
-
-
-def _holdout_band(reference: VersionReference) -> dict[str, float | None]:
-    """Return between what bounds the judged metric lay on 95 % of the holdout's days."""
-    holdout, values = reference.holdout, list[float]()
-    if holdout is not None:
-        days = np.unique(holdout.days)
-        values = [_value(reference.metrics[0], holdout.window(day, 1)) for day in days]
-    defined = [value for value in values if math.isfinite(value)]
-    if len(defined) < 20:
-        return {"low": None, "high": None}
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return {"low": float(low), "high": float(high)}
-
-
-def _estimate(one: _Version, day: int, log: Log) -> dict[str, Any] | None:
-    """Return the judged metric as it is estimated without labels, or why it is not shown."""
-    reference = one.reference
-    if one.estimator is None or reference.target is None or day not in one.inputs.days:
-        return None
-    if unlike := one.inputs.unlike_training(day):
-        return {"value": None, "withheld": f"inputs lie outside of training: {', '.join(unlike)}"}
-    rows = log.rows_of(reference.number, day)
-    predictions: Predictions = read(outputs_of(rows), reference.target, rows=len(rows))
-    weights = 1 / rows["inclusion"].to_numpy()
-    value = one.estimator.estimate(reference.metrics[0], predictions)(weights)
-    return {"value": _plain(value), "withheld": None}
 
 
 def _promotions(known: dict[str, Any], as_of: datetime | None) -> list[dict[str, str]]:
@@ -305,7 +211,3 @@ def _promotions(known: dict[str, Any], as_of: datetime | None) -> list[dict[str,
         and (as_of is None or datetime.fromisoformat(version.tags[PROMOTED_AT]) <= as_of)
     ]
     return sorted(found, key=lambda one: one["at"])
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

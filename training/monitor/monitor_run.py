@@ -1,7 +1,6 @@
 """Writes a monitoring as an MLflow run: metrics over the days, tables, plot and report."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +9,8 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
-from mlflow.exceptions import MlflowException
 
-from cloche.training.gate.evidence_run import REPORT_ARTIFACT, experiment_of
+from cloche.training.gate.evidence_run import REPORT_ARTIFACT, ending_run, experiment_of
 from cloche.training.monitor.monitor import open_alarms
 
 DOCUMENT_ARTIFACT = "monitor.json"
@@ -37,14 +35,8 @@ def record(
             "cloche.decision": "alarm" if open_alarms(document) else "quiet",
         },
     ).info.run_id
-    try:
+    with ending_run(client, run_id):
         _write(client, run_id, document, plot, page)
-    except BaseException as error:
-        ended = isinstance(error, KeyboardInterrupt)
-        with suppress(MlflowException):  # the store may be unreachable, which caused the error
-            client.set_terminated(run_id, "KILLED" if ended else "FAILED")
-        raise
-    client.set_terminated(run_id, "FINISHED")
     return run_id
 
 

@@ -86,7 +86,8 @@ def check_quality(
             return estimator.gap(metric, some)
 
         for window, value in _beyond(alike, gap, _usual(holdout, gap), rare):
-            says = f"{metric} is {value.value:+.4f} beside its estimate{_TOGETHER[window.days]}"
+            side = "below" if signed(metric) > 0 else "above"
+            says = f"{metric} is {-value.value:.4f} {side} its estimate{_TOGETHER[window.days]}"
             found.append(window.exceedance("estimate", metric, number, says))
     slices, wrong = _check_slices(reference, rows, rare=RARE * share)
     found += [*wrong, *_check_order(holdout, rows, number, rare=RARE * share)]
@@ -185,7 +186,8 @@ def _check_order(
 
     The likelihood ratio of both hypotheses is an e-value: by Markov's inequality it exceeds
     1 / `rare` with a chance of at most `rare` if the labels are right. It must also exceed all days
-    of the holdout, because models are not quite calibrated.
+    of the holdout, because models are not quite calibrated. And the predictions of the other row
+    must fit better than the labels' mean: they do not where what was learned has turned around.
     """
     if rows.pairs.predictions.probabilities is None:
         return []
@@ -221,7 +223,10 @@ def _log_likelihood_ratio(pairs: Pairs, shift: int) -> float:
     chances = np.clip(chances, _SMALLEST_CHANCE, 1 - _SMALLEST_CHANCE)
     rows = np.arange(max(-shift, 0), len(pairs) - max(shift, 0))
     truth = pairs.truth[rows]
-    return float((np.log(chances[rows + shift, truth]) - np.log(chances[rows, truth])).sum())
+    shares = np.bincount(truth) / len(truth)
+    shifted = np.log(chances[rows + shift, truth])
+    others = np.log(chances[rows, truth]), np.log(shares[truth])
+    return min(float((shifted - other).sum()) for other in others)
 
 
 def _sums(by_day: dict[int, float], length: int) -> dict[int, float]:

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
+from cloche.object_stores import StoreUnknown, open_store
 from cloche.serving.batch.input.csv_options import PLAIN, CsvOptions, Dialect
 from cloche.serving.batch.input.file_kinds import advice_on_content
 from cloche.serving.batch.input.formats.catalog import format_of_suffix, input_format, input_formats
@@ -129,23 +130,9 @@ def store(uri: str) -> tuple[fs.FileSystem, str]:
         SettingsError: The kind of store is unknown.
     """
     try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, ValueError):
-        return _fsspec(uri)
-    return found
-
-
-def _fsspec(source: str) -> tuple[fs.FileSystem, str]:
-    try:
-        import fsspec  # noqa: PLC0415  # needed only for stores that Arrow lacks
-
-        system, path = fsspec.core.url_to_fs(source)
-    except ImportError as error:
-        needed = f"{error.name}: pip install {error.name}" if error.name else error
-        raise SettingsError(f"{source}: this store needs {needed}") from error
-    except ValueError as error:
-        raise SettingsError(f"{source}: {error}") from error
-    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
+        return open_store(uri)
+    except StoreUnknown as error:
+        raise SettingsError(str(error)) from error
 
 
 def fetched(name: str, folder: Path, state: str = "") -> str:

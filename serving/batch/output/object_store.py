@@ -11,32 +11,12 @@ from typing import Self
 import pyarrow as pa
 from pyarrow import fs
 
+from cloche.object_stores import explain
 from cloche.serving.batch.input import sources
 from cloche.serving.batch.job.silence_notice import awaiting
 from cloche.serving.errors import RESUME, JobFailed, SettingsError
 
 _UPLOADS = 8  # in parallel, because an upload mostly waits for the network
-# Words in errors of stores → advice. Arrow passes on the store's message without an error code.
-_FIXES = {
-    ("NO_SUCH_BUCKET", "NoSuchBucket", "ContainerNotFound", "bucket does not exist"): (
-        "Make the bucket first, or correct its name."
-    ),
-    ("configured region", "PermanentRedirect", "status 301"): (
-        "Set AWS_REGION to the region of the bucket."
-    ),
-    ("ACCESS_DENIED", "Forbidden", "PERMISSION_DENIED", "AuthorizationFailure", "status 403",
-     "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "UNAUTHENTICATED", "status 401"): (
-        # Some responses to HEAD have no body, so bad credentials look like missing permissions.
-        "The credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or those of another cloud) "
-        "must be ones that the store knows, and be allowed to list the bucket, and to get, put and "
-        "delete objects there (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject)."
-    ),
-    ("NETWORK_CONNECTION", "UNAVAILABLE", "Could not connect", "curlCode"): (
-        "The store cannot be reached; for one that is not the cloud's own, AWS_ENDPOINT_URL names "
-        "it. "
-        + RESUME
-    ),
-}  # fmt: skip
 
 
 class Store:
@@ -179,6 +159,4 @@ class Store:
 
 
 def _explained(name: str, error: Exception) -> str:
-    message = str(error).partition(" (Request ID")[0].rstrip(".")
-    fixes = (_FIXES[words] for words in _FIXES if any(word in message for word in words))
-    return f"{name}: {message}. {next(fixes, RESUME)}"
+    return f"{explain(name, error)} {RESUME}"

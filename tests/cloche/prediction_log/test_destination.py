@@ -4,12 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cloche.prediction_log.destination import (
-    Destination,
-    DestinationFailed,
-    DestinationUnknown,
-    File,
-)
+from cloche.object_stores import StoreUnknown
+from cloche.prediction_log.destination import Destination, DestinationFailed, File
 
 
 def test_a_folder_lists_reads_replaces_and_removes_whole_files(tmp_path: Path) -> None:
@@ -45,5 +41,5 @@ def test_a_destination_that_cannot_be_written_says_where(tmp_path: Path) -> None
 
 def test_an_unknown_kind_of_store_is_told() -> None:
     """It is a mistake of whoever typed it, not of the store."""
-    with pytest.raises(DestinationUnknown, match="nowhere"):
+    with pytest.raises(StoreUnknown, match="nowhere"):
         Destination.of("nowhere://bucket/log")

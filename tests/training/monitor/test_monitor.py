@@ -23,10 +23,10 @@ FIRST = pd.Timestamp("2026-03-01T00:00:30")
 
 def write_log(
     log: Path, *, version: str = "1", error: float = 0.0, shuffled: bool = False,
-    inclusion: float = 1.0, inputs: bool = True,
+    turned: bool = False, inclusion: float = 1.0, inputs: bool = True, seed: int = 7,
 ) -> None:  # fmt: skip
-    """Ten days of answers, labelled three days later; labels of the last five may be wrong."""
-    frame = make_holdout(DAYS * ROWS, seed=7)
+    """Ten days of answers, labelled three days later; labels of the last five may be others."""
+    frame = make_holdout(DAYS * ROWS, seed=seed)
     times = pd.Series(FIRST + pd.to_timedelta(np.arange(len(frame)) * (86_400 // ROWS), unit="s"))
     ids = pd.Series([f"flight-{at}" for at in range(len(frame))])
     chances = make_classifier(error).predict_proba(frame[FEATURES])
@@ -36,9 +36,10 @@ def write_log(
         log, "flight-delay", version, times=times, ids=ids, inputs=logged, outputs=outputs,
         inclusion=inclusion,
     )  # fmt: skip
-    labels = frame["late"].copy()
+    labels, half = frame["late"].copy(), len(frame) // 2
+    if turned:
+        labels[half:] = 1 - labels[half:]
     if shuffled:
-        half = len(labels) // 2
         labels[half:] = np.random.default_rng(1).permutation(labels[half:])
     write_labels(log, "flight-delay", ids=ids, labels=labels, arrived=times + 3 * DAY)
 
@@ -108,6 +109,26 @@ def test_wrong_labels_are_an_alarm_that_says_how_far_quality_fell_and_since_when
     assert quality["first_day"] == "2026-03-06"
     assert "roc_auc is 0." in quality["text"]
     assert "usually 0." in quality["text"]
+
+
+def test_a_relation_that_has_turned_around_is_not_taken_for_labels_of_other_rows(
+    client: MlflowClient, version: str, tmp_path: Path
+):
+    write_log(tmp_path / "log", turned=True)
+
+    found = open_alarms(run(client, tmp_path / "log"))
+
+    assert {alarm["check"] for alarm in found} == {"quality", "slice"}
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_days_that_differ_by_chance_alone_do_not_stand_still(
+    client: MlflowClient, log_version: LogVersion, tmp_path: Path, seed: int
+):
+    log_version(holdout=make_holdout(4_000))  # days of fewer rows than those of the log
+    write_log(tmp_path / "log", seed=seed)
+
+    assert run(client, tmp_path / "log")["alarms"] == []
 
 
 def test_a_fall_is_split_by_the_version_before_it_into_traffic_and_model(

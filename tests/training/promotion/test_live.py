@@ -20,7 +20,9 @@ from tests.cloche.prediction_log.conftest import MODEL, MONDAY, Log
 from tests.training.conftest import FEATURES, make_holdout
 
 HOUR = timedelta(hours=1)
-LATER = datetime.now(UTC) + HOUR
+# Versions are trained when a test runs, which may be long after this.
+EARLIER = datetime.now(UTC) - HOUR
+LATER = EARLIER + 24 * HOUR
 POLICY = Policy(task="binary", target="late", data={"source": "anything.csv"})
 
 
@@ -45,7 +47,7 @@ def test_a_challenger_is_promoted_by_live_rows_and_the_evidence_says_which(
 ):
     mark_promoted(log_version(error=2.0, challenger=False), "production")
     version = log_version(gate={"not_worse": {"margin": 0.0}})
-    answer(log, make_holdout(50, seed=1), "seen", LATER - 3 * HOUR)
+    answer(log, make_holdout(50, seed=1), "seen", EARLIER)
     answer(log, make_holdout(300, seed=2), "live", LATER)
     answer(log, make_holdout(20, seed=3), "open", LATER, labelled=False)
     client.set_registered_model_tag(MODEL, LOG_TAG, log.destination.uri)
@@ -68,7 +70,7 @@ def test_a_challenger_is_promoted_by_live_rows_and_the_evidence_says_which(
 
 def test_without_labels_of_unseen_rows_nothing_is_judged(client, log, log_version):
     version = client.get_model_version(MODEL, log_version())
-    answer(log, make_holdout(5), "seen", LATER - 3 * HOUR)
+    answer(log, make_holdout(5), "seen", EARLIER)
     answer(log, make_holdout(7), "open", LATER, labelled=False)
     as_of = f"as_of={LATER + HOUR:%Y-%m-%dT%H:%M:%S}"
     with pytest.raises(DataError, match=r"12 rows are logged, 7 of them after version 1 \(trained"):

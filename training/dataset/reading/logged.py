@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import pandas as pd
 import pyarrow as pa
 
+from cloche.object_stores import StoreUnknown
 from cloche.prediction_log.columns import COLUMNS, INPUT
-from cloche.prediction_log.destination import DestinationFailed, DestinationUnknown
+from cloche.prediction_log.destination import DestinationFailed
 from cloche.prediction_log.errors import LogError
 from cloche.prediction_log.lookup import find_log
 from cloche.prediction_log.reading import LoggedPredictions, Selection, read_log
@@ -62,7 +63,7 @@ def read_logged(source: str, columns: Sequence[str] | None, target: str) -> Logg
             wanted = [*known, target] if columns is None else columns
             select = _selected(log, source, wanted, target)
             table = log.table(", ".join([*select, RECEIVED, "label", "label_number", ARRIVED]))
-    except (LogError, DestinationFailed, DestinationUnknown) as error:
+    except (LogError, DestinationFailed, StoreUnknown) as error:
         raise DataError(source, [str(error)]) from None
     if not len(table):
         raise DataError(source, ["the log has no such rows; ask for other days, or see since when"])

@@ -1,5 +1,6 @@
 """Compaction: the same rows in fewer files, whoever is killed and whatever comes back."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cloche.prediction_log.errors import LogError
 from cloche.prediction_log.files import prediction_files
 from cloche.prediction_log.maintenance import compaction
 from cloche.prediction_log.maintenance.compaction import compact
+from cloche.prediction_log.maintenance.lock import exclusive
 from tests.cloche.prediction_log.logged import HOUR, NOON, ids, put, read
 
 DAY = date(2025, 12, 2)
@@ -118,9 +120,19 @@ def test_a_file_stays_small_enough_to_be_read_whole(
 
 def test_two_do_not_rewrite_files_at_a_time(log: Destination) -> None:
     """The message names the file to remove if the other one was killed."""
-    log.put("maintenance.json", b'{"host": "elsewhere", "pid": 1, "since": 9999999999}')
+    log.put("maintenance/other.json", b'{"host": "elsewhere", "pid": 1, "since": 9999999999}')
     with pytest.raises(LogError, match=r"process 1 on elsewhere rewrites .* remove that file"):
         compact(log, ["m"], DAY)
-    log.put("maintenance.json", b'{"host": "elsewhere", "pid": 1, "since": 5}')  # long ago
+    assert [file.path for file in log.files("maintenance")] == ["maintenance/other.json"]
+    log.put("maintenance/other.json", b'{"host": "elsewhere", "pid": 1, "since": 5}')  # long ago
     compact(log, ["m"], DAY)
-    assert log.read("maintenance.json") is None
+    assert log.read("maintenance/other.json") is None
+
+
+def test_who_has_the_lock_keeps_it_while_another_asks(log: Destination) -> None:
+    """Whoever asks leaves no trace."""
+    with exclusive(log):
+        with pytest.raises(LogError, match=f"process {os.getpid()} on"):
+            compact(log, ["m"], DAY)
+        assert len(log.files("maintenance")) == 1
+    assert not log.files("maintenance")

@@ -1,7 +1,6 @@
 """A day without its labels is unfinished, by what older days have."""
 
-from cloche.training.monitor.completeness import unfinished_days
-from cloche.training.monitor.logged_days import LoggedDay
+from cloche.training.monitor.logged_days import LoggedDay, unfinished_days
 
 
 def days(*labelled: int, lag: float = 3.0) -> list[LoggedDay]:
