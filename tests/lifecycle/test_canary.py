@@ -164,6 +164,7 @@ class Callers(Load):
                     self.canaries.add(key)
 
 
+@pytest.mark.breadth
 def test_a_caller_keeps_its_arm_on_all_workers_while_the_share_grows_and_after_restarts(
     registry: Registry, serve: Serve
 ) -> None:
@@ -244,7 +245,7 @@ def test_each_of_all_models_may_have_a_canary(registry: Registry, serve: Serve) 
     assert {one.headers["x-model-arm"] for one in of_m} == set(ARMS)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.breadth), "2"])
 @pytest.mark.parametrize(
     "fault",
     [made.FAILS, *(pytest.param(one, marks=pytest.mark.breadth) for one in made.FAULTS[1:])],

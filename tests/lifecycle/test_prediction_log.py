@@ -206,6 +206,7 @@ def test_a_full_spool_costs_rows_and_no_answers(tmp_path: Path) -> None:
         assert sum(p.stat().st_size for p in logged.folder.rglob("*.segment")) <= 1 << 20
 
 
+@pytest.mark.breadth
 def test_a_full_disk_costs_rows_and_no_answers(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -267,6 +268,7 @@ def test_arms_log_under_their_names(tmp_path: Path) -> None:
         assert logged.counts()["answered"] == 41
 
 
+@pytest.mark.breadth
 def test_a_stage_logs_its_prepared_columns_under_its_own_name(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     for model, kind in (("s", made.STAGE), ("m", made.MODEL)):
@@ -287,6 +289,7 @@ def test_a_stage_logs_its_prepared_columns_under_its_own_name(tmp_path: Path) ->
         assert [tags["cloche.log"] for tags in tagged] == [str(tmp_path / "log")] * 2
 
 
+@pytest.mark.breadth
 def test_a_mounted_server_logs_as_well(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     registry.register("")

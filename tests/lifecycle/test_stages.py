@@ -168,6 +168,7 @@ def test_a_canary_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None
     assert pairs == {(1, 1), (2, 2)}
 
 
+@pytest.mark.breadth
 def test_a_shadow_answers_by_its_own_stage(pair: Registry, serve: Serve) -> None:
     name_stage(pair, "2", "models:/s/2")
     server = serve().wait_until_ready()
@@ -286,6 +287,7 @@ def test_a_stage_that_cannot_be_found_is_named(
     assert served(server) == (1, 1)
 
 
+@pytest.mark.breadth
 def test_several_workers_switch_stage_and_model_together(pair: Registry, serve: Serve) -> None:
     server = serve("--workers", "2", "--replicas", "1,s=2,t=2").wait_until_ready()
     warning = "--replicas names 't', and no model or stage is called so; there are 'm', 's'."
@@ -339,6 +341,7 @@ def test_a_stage_comes_and_goes_with_the_version(pair: Registry, serve: Serve) -
     assert served(server) == (1, 1)
 
 
+@pytest.mark.breadth
 def test_each_pair_is_served_from_the_cache_without_a_registry(
     pair: Registry, serve: Serve
 ) -> None:

@@ -326,6 +326,7 @@ def test_a_canary_is_shown_with_its_share(flights: Page, registry: Registry) -> 
     canary.to_be_hidden(timeout=_NOTICED)
 
 
+@pytest.mark.breadth
 def test_a_shadow_is_shown_with_what_it_answers_otherwise(
     flights: Page, registry: Registry
 ) -> None:

@@ -156,6 +156,7 @@ def rows_in(aws: Aws, name: str) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default")
 
 
+@pytest.mark.breadth
 def test_a_bucket_that_takes_100_ms_for_each_call_gets_everything(tmp_path: Path, aws: Aws) -> None:
     """A backlog of many segments drains."""
     bucket(aws, "slow")

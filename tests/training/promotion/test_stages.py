@@ -367,7 +367,11 @@ def test_a_serving_pair_that_does_not_fit_any_more_needs_allow_breaking(
     assert find_model(client, MODEL).production == "2"
 
 
-@pytest.mark.parametrize("stage_alone", [False, True], ids=["pair", "stage alone"])
+@pytest.mark.parametrize(
+    "stage_alone",
+    [False, pytest.param(True, marks=pytest.mark.breadth)],
+    ids=["pair", "stage alone"],
+)
 def test_a_change_that_dies_at_any_write_leaves_a_judged_pair_in_production(
     client, log_stage, log_behind, go, *, hands, monkeypatch, stage_alone
 ):
