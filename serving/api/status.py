@@ -42,6 +42,7 @@ class Status:
 
     def _in_detail(self, model: ServedModel) -> dict[str, Any]:
         serves, uri = model.current, model.uri
+        history = model.history.known() or {}
         return {
             "name": model.name,
             **model.describe(),
@@ -54,7 +55,9 @@ class Status:
             "in_progress": model.in_progress,
             "registry_age": self._loop.time() - model.read_at,
             "counted": self._metrics.model_counts(model.name),
-            "history": model.history.known(),
+            "history": history.get("versions"),
+            "monitor": history.get("monitor"),
+            "monitor_command": history.get("monitor_command"),
         }
 
     def _stages(self, model: ServedModel) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ class ServedModel:
         since: The time at which that version pool took over.
         warning: What it takes that the version pool before it did not; empty if requests fit both.
         loading: The load of the version that is to take over; None if there is none.
-        history: The model's versions as the registry describes them.
+        history: The model's versions, and what was monitored, as the registry describes them.
         in_progress: The number of requests that are not answered yet.
         read_at: The time at which the registry was last read, on the loop's clock.
     """
@@ -146,6 +146,7 @@ class ServedModel:
             raise
         self.read_at = self._loop.time()
         self._read_error = ""
+        self._metrics.set_alarms(self.name, resolved.alarms)
         self.apply(resolved)
 
     def apply(self, resolved: ResolvedVersion) -> None:

@@ -1,4 +1,4 @@
-"""The registry's data on a model's versions, fetched only while somebody requests it.
+"""The registry's data on a model's history, fetched only while somebody requests it.
 
 A request returns the known data at once, and fetches newer data for the next request.
 """
@@ -19,19 +19,19 @@ _TIMEOUT = 60.0  # the first time, evidence is read from an artifact store
 
 
 class VersionHistory:
-    """The versions of one model, as the registry last described them."""
+    """The history of one model, as the registry last described it."""
 
     def __init__(self, uri: ModelUri, registry: Registry) -> None:
         self._uri = uri
         self._registry = registry
-        self._known: list[dict[str, Any]] | None = None
+        self._known: dict[str, Any] | None = None
         self._fetched_at = -math.inf
         self._fetching = False
         self._tasks = Tasks()
         self._loop = asyncio.get_running_loop()
 
-    def known(self) -> list[dict[str, Any]] | None:
-        """The known versions, newest first; None until the registry has answered once."""
+    def known(self) -> dict[str, Any] | None:
+        """What is known (see `History.read`); None until the registry has answered once."""
         if not self._fetching and self._loop.time() - self._fetched_at >= _FRESH_SECONDS:
             self._fetching = True
             self._tasks.start(self._fetch())

@@ -128,6 +128,10 @@ class Metrics:
             "cloche_registry_age_seconds", "Seconds since the registry was last read.", _MODEL,
             registry=self.registry,
         )  # fmt: skip
+        self.monitor_alarms = Gauge(
+            "cloche_monitor_alarms", "Alarms of the last monitoring that go on.", _MODEL,
+            registry=self.registry,
+        )  # fmt: skip
 
         self.arm_requests = FastCounter(
             "cloche_arm_requests",
@@ -233,6 +237,13 @@ class Metrics:
         self.registry_age.labels(model).set(registry_age)
         self.in_progress.labels(model).set(in_progress)
         self.queue_depth.labels(model).set(waiting)
+
+    def set_alarms(self, model: str, count: int | None) -> None:
+        """Set the number of alarms that go on; a model that was not monitored has no gauge."""
+        if count is None:
+            self.monitor_alarms.remove(model)
+        else:
+            self.monitor_alarms.labels(model).set(count)
 
     def set_replicas(self, pool: object, model: str, version: str, count: int | None) -> None:
         """Set the number of replicas of a version pool; None when it is closed.

@@ -8,6 +8,7 @@ import { byId, clock, el, empty, renew, versionName } from "./dom.js";
 import { Mistake } from "./fields.js";
 import { Form } from "./form.js";
 import { refusedFields } from "./refusal.js";
+import { showQuality } from "./quality.js";
 import { Series } from "./series.js";
 import { showRecords } from "./versions.js";
 import { showServing } from "./serving.js";
@@ -68,6 +69,7 @@ async function take(status) {
   showServing(model, series);
   showCanary(model.canary, model.history?.find((one) => one.version === model.canary?.version)?.rollout);
   for (const chart of charts) chart.draw(series, now);
+  showQuality(model, series);
   showRecords(model, series);
   if (before !== null && model.version !== before) say(`${versionName(model.version)} of ${model.name} serves now.`);
   await renewForm(model);
@@ -117,7 +119,7 @@ function askForKey() {
   [shown, formVersion, series, lost] = [null, null, new Series(), null];
   answers.clear();
   form.model = null;
-  for (const id of ["serving", "evidence", "versions", "form", "docs-body", "model", "notices"]) empty(byId(id));
+  for (const id of ["serving", "quality", "evidence", "versions", "form", "docs-body", "model", "notices"]) empty(byId(id));
   byId("shown").hidden = true;
   byId("nothing").hidden = true;
   byId("chooser").hidden = true;

@@ -17,4 +17,6 @@ GATE_RUN_TAG = "cloche.gate_run_id"
 PROMOTED_AT_TAG = "cloche.promoted_at"
 PROMOTED_BY_TAG = "cloche.promoted_by"
 REASON_TAG = "cloche.reason"
+MONITOR_TAG = "cloche.monitor"  # of the registered model
+MONITOR_DOCUMENT = "monitor.json"  # the artifact of the run that MONITOR_TAG names
 EVIDENCE = "evidence.json"  # the artifact of the run that GATE_RUN_TAG names

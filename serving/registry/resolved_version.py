@@ -32,6 +32,7 @@ class ResolvedVersion:
         rollout_plan: The tag with the plan of the version's rollout, as JSON; empty without one.
         rollout_run_id: The tag that names the run of the version's rollout; empty without one.
         counting_servers: The servers that count requests of this rollout now.
+        alarms: How many alarms of `cloche monitor` go on for the model; None without a monitoring.
         problem: Why the stages of a canary or a shadow cannot be found; empty if they can.
         low_priority: Whether its hosts are to yield to all others, as those of a shadow.
     """
@@ -54,6 +55,7 @@ class ResolvedVersion:
     rollout_plan: str = ""
     rollout_run_id: str = ""
     counting_servers: tuple[str, ...] = ()
+    alarms: int | None = None
     problem: str = ""
     low_priority: bool = False
 

@@ -25,7 +25,8 @@ from cloche.serving.errors import RegistryUnreachable, ServingError, VersionRefu
 from cloche.serving.registry import counts_tags
 from cloche.serving.registry.cache import Cache, registry_name
 from cloche.serving.registry.fetch import fetch
-from cloche.serving.registry.history import History
+from cloche.serving.registry.history.history import History
+from cloche.serving.registry.history.monitoring import Monitoring
 from cloche.serving.registry.protocol import HELLO, QUERIES_AT_ONCE
 from cloche.serving.registry.resolved_version import ResolvedVersion
 from cloche.serving.registry.resolver import Resolver, translated_errors
@@ -46,11 +47,14 @@ class RegistryService:
         self._cache = cache
         self._cache_directory = cache_directory
         self._resolver = Resolver(MlflowClient)
-        self._history = History(self._resolver)
+        self._monitoring = Monitoring(self._resolver)
+        self._history = History(self._resolver, self._monitoring)
 
     def resolve(self, uri: dict[str, Any]) -> dict[str, Any]:
         """Return the version to which a URI resolves now, with the stages before it."""
-        return asdict(self._resolver.resolve_with_stages(ModelUri.from_json(uri)))
+        found = self._resolver.resolve_with_stages(ModelUri.from_json(uri))
+        alarms = self._monitoring.alarms(found.model) if found.model else None
+        return asdict(replace(found, alarms=alarms))
 
     def resolve_arms(self, uri: dict[str, Any], aliases: list[str]) -> dict[str, Any]:
         """Return what `resolve` does, and under each of these aliases the version that has it."""
@@ -82,9 +86,9 @@ class RegistryService:
         """Return the version number with the alias, by the name of each model that has it."""
         return self._resolver.versions_with_alias(alias)
 
-    def history(self, uri: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the newest versions of the model of a URI, with who promoted them and why."""
-        return self._history.versions(ModelUri.from_json(uri))
+    def history(self, uri: dict[str, Any]) -> dict[str, Any]:
+        """Return the newest versions of the model of a URI, and what was monitored of it."""
+        return self._history.read(ModelUri.from_json(uri))
 
     def fetch(self, resolved: dict[str, Any]) -> str:
         """Return the directory of a version's artifacts, checked against its digest."""

@@ -2,22 +2,25 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
 
+from cloche.training.recipe.metric_catalog import METRICS
 from tests.lifecycle.registry import Registry
 from tests.online import Server, wait_for
 from tests.page.conftest import KEY
-from tests.page.names import COMMENTS, FLIGHTS, HTML, INHERITED, ODD
+from tests.page.names import COMMENTS, FLIGHTS, HTML, INHERITED, MONITOR, ODD
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
 
 expect.set_options(timeout=30_000)
 LIGHT, DARK = "light", "dark"
+EMPTY = "\N{EN DASH}"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -337,6 +340,126 @@ def test_a_shadow_is_shown_with_what_it_answers_otherwise(
     finally:
         registry.client.delete_registered_model_alias(FLIGHTS, "shadow")
     serving.not_to_contain_text("copies", timeout=_NOTICED)
+
+
+Monitored = Callable[..., Locator]
+
+
+@pytest.fixture
+def monitored(page: Page, server: Server) -> Monitored:
+    """(**changes) → the card of a model of which `cloche monitor` has found MONITOR, changed."""
+
+    def show(**changes: Any) -> Locator:
+        found = {**MONITOR, **changes}
+
+        def with_monitor(route: Route) -> None:
+            response = route.fetch()
+            state = response.json()
+            history = state["model"]["history"] or []
+            for one in history:
+                one["promoted_at"] = f"2026-11-{6 + 2 * int(one['version']):02}T06:00:00+00:00"
+            state["model"] |= {"monitor": found, "history": history or None}
+            route.fulfill(response=response, json=state)
+
+        page.route("**/status.json*", with_monitor)
+        page.goto(address(server, FLIGHTS))
+        card = page.get_by_role("region", name="Quality", exact=True)
+        expect(card.locator(".mark")).to_have_count(2)
+        return card
+
+    return show
+
+
+def test_quality_is_told_by_day_with_promotions_drift_and_the_last_alarm(
+    monitored: Monitored, page: Page
+) -> None:
+    card = monitored()
+    drawing = card.get_by_role("img")
+    expect(card.get_by_role("list", name="Alarms")).to_have_text("2 alarms")
+    expect(card.locator(".notice")).to_contain_text(
+        f"Since 11 Nov 2026: {HTML}roc_auc is 0.41, usually 0.68. 1 more alarm is in the run."
+    )
+    expect(card.get_by_role("link")).to_have_attribute("href", MONITOR["link"])
+    expect(card.locator(".value")).to_have_text(
+        "0.41 on 11 Nov 2026, version 2, usually 0.58 to 0.78"
+    )
+    expect(drawing).to_have_accessible_name(
+        re.compile(
+            r"version 1 0\.69 on 9 Nov, .*version 2 0\.41 .*version 2 was promoted on 10 Nov"
+        )
+    )
+    expect(drawing.locator(".mark text")).to_have_text(["v1 promoted", "v2 promoted"])
+    counts = {"measured": 4, "chance": 4, "usual": 2, "alarmed": 1, "labelled": 5}
+    assert {name: drawing.locator(f".{name}").count() for name in counts} == counts
+    expect(card).to_contain_text("1 is perfect, 0.5 is guessing). 1 later day waits for labels.")
+    expect(card).to_contain_text(
+        f"{HTML}gust: 96 % of the rows have “12 to 15”, in training 4.2 %; 3.2 times its limit."
+    )
+    assert page.evaluate("window.broken") is None
+    card.get_by_text("As a table").click()
+    cells = card.get_by_role("row").nth(1).get_by_role("cell")
+    expect(cells).to_have_text(["2", "10,000", "2 %, unfinished", EMPTY, EMPTY])
+
+
+def test_days_without_an_alarm_are_told_since_when(monitored: Monitored) -> None:
+    card = monitored(alarms=0, alarm=None, last_alarm_day=None)
+    expect(card).to_contain_text("No alarm since 8 Nov 2026, the first day that was looked at.")
+    expect(card.get_by_role("list", name="Alarms")).to_have_text("no alarm")
+
+
+@pytest.mark.parametrize(("scheme", "size"), [(LIGHT, PHONE), (DARK, DESKTOP)])
+def test_axe_finds_no_barrier_in_the_quality(
+    monitored: Monitored, page: Page, size: dict[str, int], scheme: str
+) -> None:
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    monitored().get_by_text("As a table").click()
+    assert barriers(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_to_type_is_told_of_a_log_that_nothing_reads_and_of_a_tag_that_is_no_monitoring(
+    page: Page, server: Server, registry: Registry
+) -> None:
+    card = page.locator("#quality")
+    page.goto(address(server, COMMENTS))
+    expect(page.locator("#versions table")).to_be_visible()
+    expect(card).to_be_hidden()
+    client = registry.client
+    client.set_registered_model_tag(COMMENTS, "cloche.log", "s3://team/log")
+    try:
+        expect(card).to_contain_text("Type cloche monitor comments.")
+        for tag in ("no JSON", json.dumps({"run_id": HTML, "alarms": "x" * 4_000})):
+            client.set_registered_model_tag(COMMENTS, "cloche.monitor", tag)
+            client.set_model_version_tag(COMMENTS, "1", "cloche.reason", f"after {tag[:9]}")
+            expect(page.locator("#serving")).to_contain_text(f"after {tag[:9]}")
+            expect(card).to_contain_text("Type cloche monitor comments.")
+    finally:
+        for name in ("cloche.log", "cloche.monitor"):
+            client.delete_registered_model_tag(COMMENTS, name)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.3, 0.30000000000000004], [0.0, 0.0], [-1e-9, 2e-9], [1e20], []]
+)
+def test_the_scale_of_quality_has_a_few_round_numbers_whatever_the_values(
+    comments: Page, values: list[float]
+) -> None:
+    ticks = comments.evaluate(
+        """async (values) => {
+          const { QualityChart } = await import("./page/quality_chart.js");
+          const days = values.map((value, at) => ({ day: `2026-11-0${at + 1}`, value, low: null, high: null }));
+          const usual = { low: null, high: null };
+          return new QualityChart("mae", [{ version: "1", usual, days }], [], () => "v0").ticks;
+        }""",  # noqa: E501
+        values,
+    )
+    assert 2 <= len(ticks) <= 12
+
+
+def test_every_metric_of_a_recipe_is_told_in_words(server: Server) -> None:
+    script = server.get("/page/quality.js").text
+    assert [name for name in METRICS if f'["{name}", "' not in script] == []
 
 
 @pytest.fixture

@@ -167,6 +167,20 @@ async def test_what_loads_is_told_and_since_when() -> None:
         assert loading["since"].endswith("+00:00")
 
 
+@in_a_loop
+async def test_alarms_are_counted_while_the_registry_tells_of_a_monitoring() -> None:
+    async with staged() as stage:
+        gauge = stage.model._metrics.monitor_alarms
+        for told, values in ((2, [2.0]), (0, [0.0]), (None, [])):
+            stage.registry.names = resolved("1") | {"alarms": told}
+
+            def is_counted(expected: list[float] = values) -> bool:
+                (family,) = gauge.collect()
+                return [one.value for one in family.samples] == expected
+
+            await until(is_counted)
+
+
 NO_ALIAS = VersionRefused("models:/m@production: no version stands behind it.")
 
 

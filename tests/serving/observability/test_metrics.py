@@ -26,6 +26,7 @@ PROMISED = {
     "cloche_swaps_total": ("model", "outcome"),
     "cloche_swap_duration_seconds": ("model",),
     "cloche_registry_age_seconds": ("model",),
+    "cloche_monitor_alarms": ("model",),
     "cloche_arm_requests_total": ("model", "version", "arm"),
     "cloche_arm_failures_total": ("model", "version", "arm", "reason"),
     "cloche_arm_differences_total": ("model", "version", "arm"),

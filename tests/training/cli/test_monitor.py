@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from cloche.main import result_code
 from cloche.training.cli.monitor import monitor
+from tests.online import serving, wait_for
 from tests.training.conftest import LogVersion, make_holdout
 from tests.training.monitor.test_monitor import write_log
 
@@ -88,6 +89,35 @@ def test_an_alarm_has_exit_code_5_and_is_told_everywhere(
     assert "roc_auc" in webhook[1][0]["text"]
     assert alarms[0]["first_day"] in page.read_text()
     assert f'cloche_monitor_alarms{{model="flight-delay"}} {len(alarms)}' in metrics.read_text()
+
+
+@pytest.mark.slow
+def test_a_server_shows_the_days_and_the_alarms(log: Path, client: MlflowClient, tmp_path: Path):
+    write_log(log, shuffled=True)
+    call("--log", str(log), *DAYS)
+    client.set_registered_model_alias("flight-delay", "production", "1")
+    run_id = json.loads(client.get_registered_model("flight-delay").tags["cloche.monitor"])[
+        "run_id"
+    ]
+
+    environment = {"MLFLOW_TRACKING_URI": client.tracking_uri}
+    with serving(
+        "models:/flight-delay@production", directory=tmp_path, environment=environment
+    ) as server:
+        server.wait_until_ready()
+        found = wait_for(lambda: server.get("/status.json").json()["model"]["monitor"])
+        alarms = server.metric("cloche_monitor_alarms", model="flight-delay")
+
+    (version,) = found["versions"]
+    days = client.get_metric_history(run_id, "v1/roc_auc")
+    assert (version["version"], version["metric"]) == ("1", "roc_auc")
+    assert [day["value"] for day in version["days"]] == [day.value for day in days]
+    assert version["days"][0]["day"] == "2026-03-01"
+    assert version["usual"]["low"] < version["days"][0]["value"] < version["usual"]["high"]
+    assert {day["labelled"] for day in version["days"]} == {1.0}
+    assert [day["alarm"] for day in version["days"]][:5] == [False] * 5
+    assert found["alarm"]["first_day"] in {day["day"] for day in version["days"] if day["alarm"]}
+    assert alarms == found["alarms"] > 0
 
 
 def test_a_webhook_that_does_not_answer_is_a_note(log: Path, client: MlflowClient):

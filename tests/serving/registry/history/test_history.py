@@ -10,7 +10,8 @@ from mlflow.store.entities import PagedList
 from cloche.rollout.counts import RolloutCounts
 from cloche.rollout.server_counts import ServerCounts
 from cloche.rollout.step import Step
-from cloche.serving.registry.history import History
+from cloche.serving.registry.history.history import History
+from cloche.serving.registry.history.monitoring import Monitoring
 from cloche.serving.registry.resolver import Resolver
 from cloche.serving.registry.uri import ModelUri, Reference, parse
 from tests.page.names import EVIDENCE
@@ -27,7 +28,7 @@ class Client:
         return []
 
     def get_registered_model(self, name: str) -> Any:
-        return SimpleNamespace(aliases={"production": "1"})
+        return SimpleNamespace(aliases={"production": "1"}, tags={})
 
     def search_model_versions(self, *_: Any, **__: Any) -> list[Any]:
         return PagedList([self.get_model_version("m", "3")], token=None)
@@ -43,20 +44,21 @@ class Client:
 @pytest.fixture
 def history(monkeypatch: pytest.MonkeyPatch) -> History:
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
-    return History(Resolver(Client))
+    resolver = Resolver(Client)
+    return History(resolver, Monitoring(resolver))
 
 
 def test_what_has_an_alias_is_told_however_old_it_is(history: History, monkeypatch) -> None:
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
-    told = history.versions(FOLLOWED)
+    told = history.read(FOLLOWED)["versions"]
     assert [(one["version"], one["aliases"]) for one in told] == [("3", []), ("1", ["production"])]
 
 
 def test_evidence_is_read_once(history: History, monkeypatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda uri: asked.append(uri) or EVIDENCE)
-    history.versions(FOLLOWED)
-    told = history.versions(FOLLOWED)
+    history.read(FOLLOWED)
+    told = history.read(FOLLOWED)["versions"]
     assert asked == ["runs:/run3/evidence.json", "runs:/run1/evidence.json"]
     assert told[0]["evidence"]["score"] == EVIDENCE["scores"]["roc_auc"]
 
@@ -71,18 +73,19 @@ def test_a_version_is_told_without_evidence_that_cannot_be_read(
         return found
 
     monkeypatch.setattr(mlflow.artifacts, "load_dict", load)
-    newest = history.versions(FOLLOWED)[0]
+    newest = history.read(FOLLOWED)["versions"][0]
     assert (newest["gate"], newest["evidence"]) == ("passed", None)
 
 
 def test_a_link_to_the_evidence_holds_no_password(history: History, monkeypatch) -> None:
     monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda _: EVIDENCE)
-    newest = history.versions(FOLLOWED)[0]
+    newest = history.read(FOLLOWED)["versions"][0]
     assert newest["evidence"]["link"] == "https://host:1/mlflow/#/experiments/7/runs/run3"
 
 
 def test_a_model_outside_the_registry_has_no_versions(history: History) -> None:
-    assert history.versions(ModelUri("some/folder", "m", Reference.ARTIFACTS)) == []
+    nothing = history.read(ModelUri("some/folder", "m", Reference.ARTIFACTS))
+    assert nothing == {"versions": [], "monitor": None, "monitor_command": None}
 
 
 def test_the_rollout_of_a_canary_is_told_by_what_all_servers_count(
@@ -97,10 +100,10 @@ def test_the_rollout_of_a_canary_is_told_by_what_all_servers_count(
         "cloche.rollout_counts.one": told, "cloche.rollout_counts.two": told,
     }  # fmt: skip
     canary = SimpleNamespace(name="m", version="3", creation_timestamp=0, tags=tags)
-    aliases = SimpleNamespace(aliases={"production": "1", "canary": "3"})
+    aliases = SimpleNamespace(aliases={"production": "1", "canary": "3"}, tags={})
     monkeypatch.setattr(Client, "get_registered_model", lambda *_: aliases)
     monkeypatch.setattr(Client, "search_model_versions", lambda *_, **__: PagedList([canary], None))
-    newest, production = history.versions(FOLLOWED)
+    newest, production = history.read(FOLLOWED)["versions"]
     assert production["rollout"] is None
     rollout = newest["rollout"]
     assert (rollout["state"], rollout["reason"]) == ("running", "started by ana")
@@ -108,7 +111,7 @@ def test_the_rollout_of_a_canary_is_told_by_what_all_servers_count(
     assert {one["name"]: one["done"] for one in rollout["checks"]}["requests"] == 60
     tags["cloche.rollout"] = "promoted: by hand"  # and the canary was set again, with this share
     tags["cloche.canary_percent"] = "25"
-    rollout = history.versions(FOLLOWED)[0]["rollout"]
+    rollout = history.read(FOLLOWED)["versions"][0]["rollout"]
     assert (rollout["step"], rollout["next"]) == (None, 50)
     tags["cloche.canary_percent"] = "some"
-    assert history.versions(FOLLOWED)[0]["rollout"] is None
+    assert history.read(FOLLOWED)["versions"][0]["rollout"] is None

@@ -1,8 +1,9 @@
-"""The history of a model's versions in the registry: aliases, promotions, evidence of the gate.
+"""The history of a model in the registry: its versions with their evidence, what was monitored.
 
 The history is only shown to people; which version is served does not depend on it.
 """
 
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +11,12 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from cloche.prediction_log.lookup import LOG_TAG
 from cloche.registry.run_link import run_link
 from cloche.registry.version_listing import versions_of
 from cloche.rollout.registry_keys import CANARY
+from cloche.serving.registry.history.monitoring import Monitoring
+from cloche.serving.registry.history.rollout_progress import rollout_progress
 from cloche.serving.registry.names import (
     EVIDENCE,
     GATE_RUN_TAG,
@@ -22,40 +26,49 @@ from cloche.serving.registry.names import (
     REASON_TAG,
 )
 from cloche.serving.registry.resolver import Resolver, translated_errors
-from cloche.serving.registry.rollout_progress import rollout_progress
 from cloche.serving.registry.uri import ModelUri, Reference
 
 _SHOWN = 20
 
 
 class History:
-    """Reader of the version history from the registry of a resolver."""
+    """Reader of the history of models from the registry of a resolver."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, monitoring: Monitoring) -> None:
         self._resolver = resolver
+        self._monitoring = monitoring
         self._evidence: dict[str, dict[str, Any]] = {}  # by run id: finished runs do not change
 
-    def versions(self, uri: ModelUri) -> list[dict[str, Any]]:
-        """Return the newest versions of the model of `uri`, and all its versions with an alias.
+    def read(self, uri: ModelUri) -> dict[str, Any]:
+        """Return the history of the model of `uri`; that of a model outside the registry is empty.
 
-        The list is empty for a model outside the registry.
+        Returns:
+            `versions` (the newest, and all with an alias), `monitor` (what `cloche monitor` found
+            last, if it did), `monitor_command` (what to type for it, if predictions are logged).
 
         Raises:
             RegistryUnreachable: The registry does not answer.
             VersionRefused: The model is not registered.
         """
         if uri.reference is Reference.ARTIFACTS:
-            return []
+            return {"versions": [], "monitor": None, "monitor_command": None}
         name = uri.model
         with translated_errors(f"the versions of {name}"):
             client = self._resolver.client
-            aliases = client.get_registered_model(name).aliases
+            model = client.get_registered_model(name)
+            aliases = model.aliases
             found = versions_of(client, name, most=_SHOWN)
             numbers = {str(version.version) for version in found}
             missing = {str(number) for number in aliases.values()} - numbers
             found += [client.get_model_version(name, number) for number in missing]
             found.sort(key=lambda version: int(version.version), reverse=True)
-            return [self._entry(version, aliases) for version in found]
+            return {
+                "versions": [self._entry(version, aliases) for version in found],
+                "monitor": self._monitoring.found(name, model.tags),
+                "monitor_command": f"cloche monitor {shlex.quote(name)}"
+                if LOG_TAG in model.tags
+                else None,
+            }
 
     def _entry(self, version: ModelVersion, aliases: dict[str, str]) -> dict[str, Any]:
         number, tags = str(version.version), version.tags
