@@ -39,6 +39,7 @@ class Canary(PythonModel):
 
     def load_context(self, context: Any) -> None:
         self.calls = itertools.count(1)
+        self.owed = 0  # failures of requests that are scored alone after they failed together
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         answers = [float(self.number)] * len(model_input)
@@ -47,9 +48,10 @@ class Canary(PythonModel):
         turns = [next(self.calls) for _ in answers]
         if every := _EVERY.get(self.fault):
             bad = [turn % every == 0 for turn in turns]
-            if self.fault in (FAILS, FAILS_RARELY):  # also when the request is then scored alone
-                bad = [turn % every < 2 for turn in turns]
-            if any(bad):
+            again = self.owed > 0 and len(turns) == 1
+            if any(bad) or again:
+                if self.fault in (FAILS, FAILS_RARELY):
+                    self.owed += -1 if again else 1
                 deed(self.fault)()
             if self.fault == DIFFERS:
                 return [self.number + 0.01 * one for one in bad]
