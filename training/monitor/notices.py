@@ -33,15 +33,27 @@ def summary(document: Mapping[str, Any]) -> str:
 
 
 def set_tag(client: MlflowClient, document: Mapping[str, Any], run_id: str) -> str:
-    """Write what was found to the registered model; return why it could not be, or nothing."""
+    """Write what was found to the registered model; return why it was not written, or nothing.
+
+    What was found of later days stays: somebody has looked at the past.
+    """
     found = {
         "last_day": document["last_day"], "alarms": len(open_alarms(document)),
         "text": summary(document)[:_TEXT], "run_id": run_id,
     }  # fmt: skip
     try:
+        told = client.get_registered_model(document["model"]).tags.get(MONITOR, "")
+        if (day := _last_day(told)) > document["last_day"]:
+            return f"servers go on to show what was found of the days until {day}"
         client.set_registered_model_tag(document["model"], MONITOR, json.dumps(found))
     except MlflowException as error:
         return f"the tag {MONITOR} could not be written, so servers do not show this: {error}"
+    return ""
+
+
+def _last_day(tag: str) -> str:
+    with suppress(ValueError, LookupError, TypeError):
+        return str(json.loads(tag)["last_day"])
     return ""
 
 
