@@ -50,22 +50,15 @@ def other(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.breadth
 @pytest.mark.xdist_group("spark")
-@pytest.mark.parametrize(
-    ("install", "said"),
-    [
-        (bare, "It needs the same Python, cloche and packages of the model as here"),
-        (other, r"other packages than the driver.* msgspec==\S+ \(installed: 0\.1\)"),
-    ],
-)
-def test_the_python_of_executors_is_named_in_the_variable_that_is_told(
-    install, said, made_models, tmp_path
-):
+def test_the_python_of_executors_is_named_in_the_variable_that_is_told(made_models, tmp_path):
     spark.needed()
     model = shutil.copytree(made_models / "plain", tmp_path / "model")
     (model / "requirements.txt").write_text(f"mlflow\nmsgspec=={version('msgspec')}\n")
     table(20).to_csv(tmp_path / "rows.csv", index=False)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "python"], check=True)
-    install(tmp_path / "python")
+    wrong = {
+        bare: "It needs the same Python, cloche and packages of the model as here",
+        other: r"other packages than the driver.* msgspec==\S+ \(installed: 0\.1\)",
+    }
 
     def score(python: Path | str, variable: str = "PYSPARK_PYTHON") -> tuple[int, str]:
         job = subprocess.run(
@@ -76,9 +69,13 @@ def test_the_python_of_executors_is_named_in_the_variable_that_is_told(
         )  # fmt: skip
         return job.returncode, job.stderr
 
-    code, told = score(tmp_path / "python" / "bin" / "python")
-    assert code == 1
-    assert re.search(said, told), told
-    (variable,) = advice.words_of(r"(\w+) names (?:it|the interpreter of executors)\.", told)
+    for install, said in wrong.items():
+        folder = tmp_path / install.__name__
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        install(folder)
+        code, told = score(folder / "bin" / "python")
+        assert code == 1
+        assert re.search(said, told), told
+        (variable,) = advice.words_of(r"(\w+) names (?:it|the interpreter of executors)\.", told)
     code, told = score(sys.executable, variable)
     assert code == 0, told
