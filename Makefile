@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
+CHECKOUT := $(VENV)/.checkout
 DEVELOPMENT := $(VENV)/.development
 OLDEST := $(VENV)/oldest
 
@@ -16,9 +17,9 @@ unexport PYTHONDONTWRITEBYTECODE
 sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
   $(BIN)/python -m pip install --require-hashes --requirement $(1)
 
-install: $(DEVELOPMENT)  ## make .venv with all that runs, tests and checks Cloche
+install: $(DEVELOPMENT) $(CHECKOUT)  ## make .venv with all that runs, tests and checks Cloche
 
-$(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
+$(RUNTIME): requirements.lock requirements-build.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Cloche needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.13" >&2; exit 2; }
@@ -30,11 +31,15 @@ $(RUNTIME): requirements.lock requirements-build.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-build.lock
 	@echo "Installing, 3 of 4: the packages of requirements.lock, a download of about 250 MB"
 	@$(call sync,requirements.lock)
+	@touch $@
+
+# Apart, so that a setting of a tool in pyproject.toml does not have everything installed anew.
+$(CHECKOUT): pyproject.toml $(RUNTIME)
 	@echo "Installing, 4 of 4: this checkout"
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
+$(DEVELOPMENT): requirements-dev.lock $(RUNTIME) | $(CHECKOUT)
 	@echo "Installing beside it what tests and checks need, from requirements-dev.lock; PySpark takes longest"
 	@$(call sync,requirements-dev.lock)
 	@echo "Compiling what all workers of the tests import, so that not each of them does"
@@ -42,7 +47,7 @@ $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
 	  matplotlib mlflow numpy pandas pyspark scipy sklearn sqlalchemy || true  # Python compiles what it imports, too
 	@touch $@
 
-run: $(RUNTIME)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)
+run: $(CHECKOUT)  ## train, gate, promote, serve: MLflow UI on :5000, /invocations on :8080 (arguments: UP=breast-cancer)
 	@$(BIN)/cloche up $(UP)
 
 frameworks: install  ## what tests of XGBoost, LightGBM, PyTorch, TensorFlow, statsmodels models need
