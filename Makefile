@@ -16,6 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv is several times as fast as pip, and says what it downloads; pip is there for where uv cannot.
 sync = $(BIN)/uv pip install --python $(BIN)/python --verify-hashes --requirement $(1) || \
   $(BIN)/python -m pip install --require-hashes --requirement $(1)
+# It also writes a `cloche` that starts where the path has a space, which pip does not.
+EDITABLE := --quiet --no-deps --no-build-isolation --editable .
 
 install: $(DEVELOPMENT) $(CHECKOUT)  ## make .venv with all that runs, tests and checks Cloche
 
@@ -36,7 +38,7 @@ $(RUNTIME): requirements.lock requirements-build.lock
 # Apart, so that a setting of a tool in pyproject.toml does not have everything installed anew.
 $(CHECKOUT): pyproject.toml $(RUNTIME)
 	@echo "Installing, 4 of 4: this checkout"
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip install --python $(BIN)/python $(EDITABLE) || $(BIN)/python -m pip install $(EDITABLE)
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME) | $(CHECKOUT)

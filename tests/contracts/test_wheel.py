@@ -75,7 +75,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     What it requires is linked from where the tests run, compiled as it is: to download and compile
     the same files again takes longer than everything that is asked of them.
     """
-    place = tmp_path_factory.mktemp("env")
+    place = tmp_path_factory.mktemp("an env")
     uv, python = [sys.executable, "-m", "uv", "--quiet"], str(place / "bin" / "python")
     subprocess.run([*uv, "venv", "--allow-existing", "--python", sys.executable, place], check=True)
     subprocess.run([*uv, "pip", "install", "--no-deps", "--python", python, wheel], check=True)

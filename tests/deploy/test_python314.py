@@ -25,29 +25,30 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 SUITE = "forky"
 PACKAGES = ["python3", "python3-venv", "ca-certificates", "make"]
+CHECKOUT = "내 work/src"  # with a space, and letters of another alphabet
 NEEDED = ("debootstrap", "unshare", "chroot")
 
 # Processes and mounts end with the command.
 _ENTER = """
-root=$1; shift
+root=$1; checkout=$2; shift 2
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
-exec chroot "$root" env --ignore-environment --chdir=/src "$@"
+exec chroot "$root" env --ignore-environment --chdir="/$checkout" "$@"
 """
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A file system to change the root to, with the checkout in /src."""
+    """A file system to change the root to, with the checkout in a folder that has a space."""
 
     root: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as a user of that machine, in the checkout."""
         variables = {
-            "PATH": "/src/.venv/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
+            "PATH": f"/{CHECKOUT}/.venv/bin:/usr/bin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
             "SSL_CERT_FILE": "/etc/pip.ca.pem",  # uv does not read pip's settings
         }  # fmt: skip
         variables |= {
@@ -68,7 +69,10 @@ class Machine:
             "sh",
         ]
         return subprocess.run(
-            [*enter, self.root, *given, *command], capture_output=True, text=True, check=False
+            [*enter, self.root, CHECKOUT, *given, *command],
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
 
@@ -84,10 +88,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"Debian {SUITE} cannot be had: {(error.stdout or error.stderr)[-300:]}")
     root = folder / "root"
-    for place in (root, root / "src"):
-        place.mkdir(exist_ok=True)
+    (root / CHECKOUT).mkdir(parents=True, exist_ok=True)
     subprocess.run(["tar", "--extract", "--file", archive, "--directory", root], check=True)
-    _copy_checkout(root / "src")
+    _copy_checkout(root / CHECKOUT)
     settings, certificates = pip_settings()
     (root / "etc" / "pip.conf").write_text(settings)
     default = root / "etc" / "ssl" / "certs" / "ca-certificates.crt"
